@@ -1,0 +1,3 @@
+"""The native half. Users import from `langgraph_checkpoint_rust`, never from here."""
+
+__version__: str

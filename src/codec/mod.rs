@@ -1,0 +1,1 @@
+//! Python objects to msgpack bytes and back.

@@ -1,0 +1,9 @@
+//! The engine of `langgraph-checkpoint-rust`, and (feature `python`) its border to Python.
+//!
+//! Data flows one way: `py` and `codec` turn Python objects into the owned values of [`model`];
+//! a [`backend::Backend`] stores them; nothing below the border knows Python.
+
+#[cfg(feature = "python")]
+mod codec;
+#[cfg(feature = "python")]
+mod py;
