@@ -1,1 +1,2 @@
-fn main(){}
+//! Benchmarks of the engine without an interpreter.
+fn main() {}

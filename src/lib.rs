@@ -3,6 +3,12 @@
 //! Data flows one way: `py` and `codec` turn Python objects into the owned values of [`model`];
 //! a [`backend::Backend`] stores them; nothing below the border knows Python.
 
+pub mod backend;
+pub mod error;
+pub mod model;
+pub mod shape;
+pub mod sqlite;
+
 #[cfg(feature = "python")]
 mod codec;
 #[cfg(feature = "python")]

@@ -1,7 +1,32 @@
-"""A checkpoint saver for LangGraph apps with a Rust core."""
+"""A checkpoint saver for LangGraph apps with a Rust core.
+
+Example:
+    >>> from langgraph_checkpoint_rust import RustSqliteSaver
+    >>> RustSqliteSaver("app.db")
+    RustSqliteSaver('app.db', format='interop', synchronous='NORMAL')
+"""
 
 from __future__ import annotations
 
+from langgraph_checkpoint_rust import _build, errors
 from langgraph_checkpoint_rust._core import __version__
+from langgraph_checkpoint_rust.aio import AsyncRustSqliteSaver
+from langgraph_checkpoint_rust.settings import SqliteSettings
+from langgraph_checkpoint_rust.sqlite import RustSqliteSaver
 
-__all__ = ["__version__"]
+SqliteSaver = RustSqliteSaver
+"""For a switch that changes the import only."""
+AsyncSqliteSaver = AsyncRustSqliteSaver
+"""For a switch that changes the import only."""
+
+__all__ = [
+    "AsyncRustSqliteSaver",
+    "AsyncSqliteSaver",
+    "RustSqliteSaver",
+    "SqliteSaver",
+    "SqliteSettings",
+    "__version__",
+    "errors",
+]
+
+_build.check()

@@ -1,11 +1,26 @@
 //! The border: extract, detach, convert. The only room beside `codec` that names `pyo3`.
 
+mod backend;
+mod convert;
+mod errors;
+mod settings;
+
 use pyo3::prelude::*;
 
 /// The native half of `langgraph_checkpoint_rust`. Not imported by users.
 #[pymodule(gil_used = false)]
 mod _core {
-    use super::{Bound, PyModule, PyModuleMethods, PyResult};
+    use super::{Bound, PyModule, PyModuleMethods, PyResult, pyfunction};
+
+    #[pymodule_export]
+    use super::backend::{PyShapeBook, PySqliteBackend};
+
+    /// How this library was built: `(debug, SQLite version number, SQLite compile options)`.
+    #[pyfunction]
+    fn build_info() -> PyResult<(bool, i32, Vec<String>)> {
+        let (version, options) = crate::sqlite::library()?;
+        Ok((cfg!(debug_assertions), version, options))
+    }
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

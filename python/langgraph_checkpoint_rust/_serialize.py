@@ -1,0 +1,68 @@
+"""The saver's side of a serializer: what it may return, what its errors become, what an outline is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.serde.types import _DeltaSnapshot
+
+from langgraph_checkpoint_rust.errors import SerializationError
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
+    TypedData = tuple[str | None, bytes | str | None]
+    Outline = tuple[int, set[str], dict[str, bool]]
+
+
+def dumps(serde: SerializerProtocol, value: Any, place: str) -> TypedData:
+    """Serializes a value of the state.
+
+    Args:
+        serde: The saver's serializer.
+        value: The value.
+        place: What it is, for the error.
+
+    Returns:
+        Its tag and data. A writable buffer is copied, since the caller may go on changing it.
+
+    Raises:
+        SerializationError: If the serializer refuses the value with a `TypeError`, or returns no data.
+            Any other error of a serializer passes through.
+    """
+    try:
+        tag, data = serde.dumps_typed(value)
+    except SerializationError:
+        raise
+    except TypeError as error:
+        raise SerializationError(f"{place} cannot be serialized: {error}") from error
+    if data is None or isinstance(data, (bytes, str)):
+        return tag, data
+    if isinstance(data, (bytearray, memoryview)):
+        return tag, bytes(data)
+    raise SerializationError(
+        f"{type(serde).__name__}.dumps_typed must return bytes, not {type(data).__name__}"
+    )
+
+
+def outline(serde: SerializerProtocol, typed: TypedData) -> Outline:
+    """What `prune` and `get_delta_channel_history` must know of a stored checkpoint.
+
+    Args:
+        serde: The saver's serializer.
+        typed: The stored tag and data.
+
+    Returns:
+        The format version, the channels with versions, and per stored channel whether it is a
+        `DeltaChannel` snapshot.
+    """
+    checkpoint = serde.loads_typed(typed)  # type: ignore[arg-type]
+    if not isinstance(checkpoint, Mapping):
+        return 0, set(), {}
+    values = checkpoint.get("channel_values") or {}
+    return (
+        int(checkpoint.get("v") or 0),
+        {str(channel) for channel in checkpoint.get("channel_versions") or ()},
+        {str(channel): isinstance(value, _DeltaSnapshot) for channel, value in values.items()},
+    )

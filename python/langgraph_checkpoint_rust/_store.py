@@ -1,0 +1,103 @@
+"""The shared half of a saver: the address, the settings and the native backend.
+
+Clones of a saver share one store: LangGraph copies savers and drops the copies, so a saver owns nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from langgraph_checkpoint_rust import _address
+from langgraph_checkpoint_rust._core import SqliteBackend
+from langgraph_checkpoint_rust.errors import SaverClosedError
+
+if TYPE_CHECKING:
+    from langgraph_checkpoint_rust._address import Address
+    from langgraph_checkpoint_rust.settings import SqliteSettings
+
+_logger = logging.getLogger("langgraph_checkpoint_rust")
+
+
+class Store:
+    """One database as the Python side knows it."""
+
+    def __init__(self, conn: Any, settings: SqliteSettings) -> None:
+        self.settings = settings
+        self.is_open = False
+        self._closed = False
+        self._unresolved: Any = None
+        self._address: Address | None = None
+        self._backend: SqliteBackend | None = None
+        if _address.is_aiosqlite(conn):
+            # Only its own event loop can ask it for its file.
+            self._unresolved = conn
+        else:
+            self._attach(_address.resolve(conn))
+
+    def _attach(self, address: Address) -> SqliteBackend:
+        if address.read_only:
+            self.settings = self.settings.replace({"read_only": True})
+        self._address = address
+        self._unresolved = None
+        self._backend = SqliteBackend(address.path, self.settings)
+        return self._backend
+
+    @property
+    def path(self) -> str:
+        """The file, `:memory:`, or a word for a connection that was not asked yet."""
+        if self._address is None:
+            return "an aiosqlite connection"
+        return ":memory:" if self._address.path is None else str(self._address.path)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether no other process can reach the data."""
+        return self._address is not None and self._address.path is None
+
+    @property
+    def backend(self) -> SqliteBackend:
+        """The native backend.
+
+        Raises:
+            SaverClosedError: If the store was closed before it was resolved.
+            RuntimeError: If the store was made from an `aiosqlite` connection and no async verb ran.
+        """
+        if self._backend is not None:
+            return self._backend
+        if self._closed:
+            raise SaverClosedError(f"the saver of {self.path} is closed; make a new one")
+        raise RuntimeError(
+            "a saver made from an aiosqlite connection learns its file in the first async verb: "
+            "await one (such as aget_tuple) before sync verbs, or pass the path instead"
+        )
+
+    async def resolve(self) -> None:
+        """Learns the file of an `aiosqlite` connection; does nothing for any other."""
+        conn = self._unresolved
+        if conn is None or self._closed:
+            return
+        address = await _address.aresolve(conn)
+        if self._backend is None:
+            self._attach(address)
+
+    def opened(self, created: bool, size: int) -> None:
+        """Notes the first successful opening, in one line for the operator."""
+        if self.is_open:
+            return
+        self.is_open = True
+        _logger.info(
+            "%s %s: format interop (as langgraph-checkpoint-sqlite), journal %s, synchronous %s, %.1f MB",
+            "created" if created else "opened",
+            self.path,
+            self.settings.journal_mode,
+            self.settings.synchronous,
+            size / 1e6,
+        )
+
+    def close(self) -> None:
+        """Closes the database. Idempotent."""
+        self._closed = True
+        self._unresolved = None
+        if self._backend is not None:
+            self._backend.close()

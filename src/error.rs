@@ -1,0 +1,156 @@
+//! What can go wrong below the border, by what the caller can do next. No user data in messages.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::model::TypedValue;
+
+/// The result of every engine call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Any failure of the engine. `src/py/errors.rs` maps each variant to one Python class.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Another connection held the lock for longer than `busy_timeout`.
+    #[error(
+        "database `{path}` is busy: waited {waited:.2?} for another writer; \
+         retry, or raise `busy_timeout`"
+    )]
+    Busy {
+        /// The database file.
+        path: PathBuf,
+        /// How long this call waited.
+        waited: Duration,
+    },
+
+    /// Every reader of the pool was in use for `pool_timeout`.
+    #[error(
+        "no free connection to `{path}` after {waited:.2?}: all {size} readers were busy; \
+         raise `pool_size` or `pool_timeout`"
+    )]
+    PoolTimeout {
+        /// The database file.
+        path: PathBuf,
+        /// How many connections the pool may hold.
+        size: u32,
+        /// How long this call waited.
+        waited: Duration,
+    },
+
+    /// The saver was closed.
+    #[error("the saver of `{path}` is closed; make a new one")]
+    Closed {
+        /// The database file.
+        path: PathBuf,
+    },
+
+    /// The file is not a database, or a page of it is damaged.
+    #[error("database `{path}` is damaged ({detail}); restore a backup")]
+    Corrupt {
+        /// The database file.
+        path: PathBuf,
+        /// SQLite's words.
+        detail: String,
+    },
+
+    /// A stored row holds what no saver writes.
+    #[error("thread `{thread_id}`, checkpoint `{checkpoint_id}`: {detail}")]
+    CorruptRow {
+        /// The thread the row belongs to.
+        thread_id: String,
+        /// The checkpoint the row belongs to.
+        checkpoint_id: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+
+    /// The disk, the quota or `max_page_count` is exhausted.
+    #[error("no space left for database `{path}`; nothing of this call was stored; free space and retry")]
+    DiskFull {
+        /// The database file.
+        path: PathBuf,
+    },
+
+    /// The file or its directory cannot be written.
+    #[error("database `{path}` is read-only ({detail}); check the permissions of the file and its directory")]
+    ReadOnly {
+        /// The database file.
+        path: PathBuf,
+        /// What refused.
+        detail: String,
+    },
+
+    /// The file could not be opened or made.
+    #[error("database `{path}` cannot be opened ({detail}); check that the path exists and is a file")]
+    CannotOpen {
+        /// The database file.
+        path: PathBuf,
+        /// What the system or SQLite said.
+        detail: String,
+    },
+
+    /// SQLite took a setting without an error and kept another value.
+    #[error("SQLite refused `{name}` = {wanted} on `{path}` and kept {kept}")]
+    SettingRefused {
+        /// The database file.
+        path: PathBuf,
+        /// The setting.
+        name: &'static str,
+        /// What was asked for.
+        wanted: String,
+        /// What is in force.
+        kept: String,
+    },
+
+    /// Misuse that Python's own checks let through.
+    #[error("{0}")]
+    Invalid(String),
+
+    /// The verb must read checkpoints that only their serializer can. The border decodes them
+    /// and calls again; this never reaches a user.
+    #[error("{} checkpoints need their serializer", .0.len())]
+    NeedShapes(Vec<TypedValue>),
+
+    /// Any other error of SQLite.
+    #[error("SQLite on `{path}`: {message} (extended code {extended_code})")]
+    Sqlite {
+        /// The database file.
+        path: PathBuf,
+        /// SQLite's words.
+        message: String,
+        /// <https://sqlite.org/rescode.html>
+        extended_code: i32,
+    },
+
+    /// An error of SQLite that has not met its path yet; [`Error::at`] sorts it.
+    #[error(transparent)]
+    Raw(#[from] rusqlite::Error),
+}
+
+impl Error {
+    /// Sorts a raw SQLite error by what the caller can do; others pass unchanged.
+    #[must_use]
+    pub fn at(self, path: &std::path::Path, waited: Duration) -> Self {
+        use rusqlite::ErrorCode;
+
+        let Self::Raw(source) = self else { return self };
+        let path = path.to_path_buf();
+        let detail = source.to_string();
+        let Some(failure) = source.sqlite_error() else {
+            return Self::Corrupt { path, detail };
+        };
+        match failure.code {
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy { path, waited },
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Corrupt { path, detail },
+            ErrorCode::DiskFull => Self::DiskFull { path },
+            ErrorCode::ReadOnly | ErrorCode::PermissionDenied => Self::ReadOnly { path, detail },
+            ErrorCode::CannotOpen => Self::CannotOpen { path, detail },
+            _ => Self::Sqlite {
+                path,
+                message: detail,
+                extended_code: failure.extended_code,
+            },
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The owned values that cross the layers. No Python, no SQL.
+
+use std::fmt;
+
+/// Bytes made outside the engine, whoever owns them: a `Vec`, or a Python `bytes` object.
+pub struct Blob(Box<dyn AsRef<[u8]> + Send + Sync>);
+
+impl Blob {
+    /// Wraps an owner of bytes; nothing is copied.
+    pub fn new(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
+        Self(Box::new(owner))
+    }
+
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        (*self.0).as_ref()
+    }
+}
+
+impl fmt::Debug for Blob {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Blob({} bytes)", self.as_slice().len())
+    }
+}
+
+/// What a serializer made: bytes as a rule; a `str` or `None` where a custom one returns that.
+#[derive(Debug)]
+pub enum Payload {
+    /// SQL NULL.
+    Null,
+    /// SQL TEXT.
+    Text(String),
+    /// SQL BLOB.
+    Bytes(Blob),
+}
+
+impl Payload {
+    /// The stored bytes; empty for NULL.
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Null => &[],
+            Self::Text(text) => text.as_bytes(),
+            Self::Bytes(blob) => blob.as_slice(),
+        }
+    }
+}
+
+/// A serializer's `(type, data)` pair.
+#[derive(Debug)]
+pub struct TypedValue {
+    /// The tag that selects the decoder, such as `msgpack`.
+    pub tag: Option<String>,
+    /// The data.
+    pub payload: Payload,
+}
+
+/// What the opening of a store found.
+#[derive(Clone, Copy, Debug)]
+pub struct Opened {
+    /// Whether it was made.
+    pub created: bool,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// The primary key of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CheckpointKey {
+    /// The conversation.
+    pub thread_id: String,
+    /// `""` for the root graph, a path of tasks for a subgraph.
+    pub checkpoint_ns: String,
+    /// Sorts by time within one process.
+    pub checkpoint_id: String,
+}
+
+/// One checkpoint on its way in.
+#[derive(Debug)]
+pub struct EncodedCheckpoint {
+    /// Where it goes.
+    pub key: CheckpointKey,
+    /// The checkpoint it follows.
+    pub parent_checkpoint_id: Option<String>,
+    /// The serialized checkpoint.
+    pub value: TypedValue,
+    /// JSON text in UTF-8.
+    pub metadata: Blob,
+}
+
+/// What to do with a write whose key is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConflict {
+    /// Special writes (errors, interrupts, resumes) replace.
+    Replace,
+    /// A repeated task keeps its first result.
+    Ignore,
+}
+
+/// One write of a task.
+#[derive(Debug)]
+pub struct EncodedWrite {
+    /// Its place in the task's list; negative for special channels.
+    pub index: i64,
+    /// The channel.
+    pub channel: String,
+    /// The serialized value.
+    pub value: TypedValue,
+}
+
+/// All writes of one `put_writes` call.
+#[derive(Debug)]
+pub struct EncodedWrites {
+    /// The checkpoint the task ran from.
+    pub key: CheckpointKey,
+    /// The task.
+    pub task_id: String,
+    /// Its path in the graph; orders the writes of one step.
+    pub task_path: String,
+    /// Applies to every row of the call.
+    pub on_conflict: OnConflict,
+    /// The rows.
+    pub writes: Vec<EncodedWrite>,
+}
+
+/// A stored write, in the order of `writes_sort_key`.
+#[derive(Debug)]
+pub struct StoredWrite {
+    /// The task that made it.
+    pub task_id: String,
+    /// Its channel.
+    pub channel: String,
+    /// The serialized value.
+    pub value: TypedValue,
+}
+
+/// A stored checkpoint with its pending writes, of one read transaction.
+#[derive(Debug)]
+pub struct StoredTuple {
+    /// Where it was found.
+    pub key: CheckpointKey,
+    /// The checkpoint it follows.
+    pub parent_checkpoint_id: Option<String>,
+    /// The serialized checkpoint.
+    pub value: TypedValue,
+    /// JSON text, or NULL.
+    pub metadata: Payload,
+    /// The writes stored at it.
+    pub writes: Vec<StoredWrite>,
+}
+
+/// A value that a filter compares with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FilterValue {
+    /// Matches JSON null and a missing key.
+    Null,
+    /// Also true (1) and false (0).
+    Integer(i64),
+    /// A float.
+    Real(f64),
+    /// Also compact JSON, for a list or an object.
+    Text(String),
+}
+
+/// One condition on metadata: the value at a path equals a value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetadataFilter {
+    /// The JSON path to read, and the one to read where the first leads nowhere.
+    pub paths: (String, Option<String>),
+    /// What it must be.
+    pub value: FilterValue,
+}
+
+/// Which checkpoints `list` returns, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct ListFilter {
+    /// Only this thread.
+    pub thread_id: Option<String>,
+    /// Only this namespace.
+    pub checkpoint_ns: Option<String>,
+    /// Only this checkpoint.
+    pub checkpoint_id: Option<String>,
+    /// Only ids below this one.
+    pub before: Option<String>,
+    /// Only metadata that matches all of these.
+    pub metadata: Vec<MetadataFilter>,
+}
+
+/// One page of `list`.
+#[derive(Debug)]
+pub struct Page {
+    /// The tuples, newest first.
+    pub tuples: Vec<StoredTuple>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<CheckpointKey>,
+}
+
+/// What `prune` leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PruneStrategy {
+    /// The newest checkpoint of each namespace, and what it needs.
+    KeepLatest,
+    /// Nothing.
+    Delete,
+}
+
+/// What one channel contributed along the ancestors of a checkpoint.
+#[derive(Debug)]
+pub struct ChannelHistory {
+    /// Oldest first.
+    pub writes: Vec<StoredWrite>,
+    /// Index into [`DeltaHistory::seeds`] of the nearest ancestor that stores the channel.
+    pub seed: Option<usize>,
+}
+
+/// The answer of `get_delta_channel_history`.
+#[derive(Debug)]
+pub struct DeltaHistory {
+    /// One per requested channel, in order.
+    pub channels: Vec<ChannelHistory>,
+    /// Whole checkpoints that hold seeds.
+    pub seeds: Vec<TypedValue>,
+}

@@ -1,0 +1,150 @@
+//! `list`: two statements a page. The first finds keys in the covering index, the second reads
+//! those rows with their writes.
+
+use rusqlite::ToSql;
+
+use super::engine::ReadTransaction;
+use super::row;
+use super::statements as sql;
+use crate::error::Result;
+use crate::model::{CheckpointKey, FilterValue, ListFilter, Page, StoredTuple, StoredWrite};
+
+/// A page ends early once it holds this much, so that a slow consumer keeps little in memory.
+const PAGE_BYTES: usize = 8 << 20;
+
+pub(super) fn list(
+    transaction: &ReadTransaction<'_>,
+    filter: &ListFilter,
+    after: Option<&CheckpointKey>,
+    limit: usize,
+) -> Result<Page> {
+    let keys = page_keys(transaction, filter, after, limit)?;
+    let whole = keys.len() == limit;
+    let mut tuples = read_page(transaction, &keys)?;
+    let next = if whole || tuples.len() < keys.len() {
+        tuples.last().map(|tuple| tuple.key.clone())
+    } else {
+        None
+    };
+    tuples.shrink_to_fit();
+    Ok(Page { tuples, next })
+}
+
+fn page_keys(
+    transaction: &ReadTransaction<'_>,
+    filter: &ListFilter,
+    after: Option<&CheckpointKey>,
+    limit: usize,
+) -> Result<Vec<(i64, CheckpointKey)>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut parameters: Vec<&dyn ToSql> = Vec::new();
+    let columns = [
+        &filter.thread_id,
+        &filter.checkpoint_ns,
+        &filter.checkpoint_id,
+        &filter.before,
+    ];
+    parameters.extend(columns.into_iter().flatten().map(|value| -> &dyn ToSql { value }));
+    if let Some(key) = after {
+        let columns: [&dyn ToSql; 4] = [
+            &key.checkpoint_id,
+            &key.checkpoint_id,
+            &key.thread_id,
+            &key.checkpoint_ns,
+        ];
+        parameters.extend(columns);
+    }
+    for condition in &filter.metadata {
+        parameters.push(&condition.paths.0);
+        if let Some(path) = &condition.paths.1 {
+            parameters.push(path);
+        }
+        match &condition.value {
+            FilterValue::Null => {}
+            FilterValue::Integer(number) => parameters.push(number),
+            FilterValue::Real(number) => parameters.push(number),
+            FilterValue::Text(text) => parameters.push(text),
+        }
+    }
+    parameters.push(&limit);
+    let mut statement = transaction
+        .connection
+        .prepare_cached(&sql::list_keys(filter, after.is_some()))?;
+    let mut rows = statement.query(parameters.as_slice())?;
+    let mut keys = Vec::new();
+    while let Some(row) = rows.next()? {
+        let key = CheckpointKey {
+            thread_id: row.get(1)?,
+            checkpoint_ns: row.get(2)?,
+            checkpoint_id: row.get(3)?,
+        };
+        keys.push((row.get(0)?, key));
+    }
+    Ok(keys)
+}
+
+/// Reads the rows of `keys`, in that order, up to [`PAGE_BYTES`].
+fn read_page(transaction: &ReadTransaction<'_>, keys: &[(i64, CheckpointKey)]) -> Result<Vec<StoredTuple>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids = serde_json::Value::from(keys.iter().map(|(id, _)| *id).collect::<Vec<_>>()).to_string();
+    let mut statement = transaction
+        .connection
+        .prepare_cached(transaction.statements.joined_page)?;
+    let mut rows = statement.query([ids])?;
+    let mut tuples: Vec<StoredTuple> = Vec::new();
+    let mut paths: Vec<(String, i64)> = Vec::new();
+    let mut current = None;
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let id: i64 = row.get(0)?;
+        if current != Some(id) {
+            order_writes(tuples.last_mut(), &mut paths);
+            if bytes > PAGE_BYTES {
+                return Ok(tuples);
+            }
+            current = Some(id);
+            let key = CheckpointKey {
+                thread_id: row.get(1)?,
+                checkpoint_ns: row.get(2)?,
+                checkpoint_id: row.get(3)?,
+            };
+            let value = row::typed_value(row, 5, &key)?;
+            let metadata = row::payload(row, 7, &key)?;
+            bytes += value.payload.as_slice().len() + metadata.as_slice().len();
+            tuples.push(StoredTuple {
+                key,
+                parent_checkpoint_id: row.get(4)?,
+                value,
+                metadata,
+                writes: Vec::new(),
+            });
+        }
+        let Some(tuple) = tuples.last_mut() else { continue };
+        if let Some(task_id) = row.get::<_, Option<String>>(8)? {
+            let value = row::typed_value(row, 10, &tuple.key)?;
+            bytes += value.payload.as_slice().len();
+            tuple.writes.push(StoredWrite {
+                task_id,
+                channel: row.get(9)?,
+                value,
+            });
+            paths.push((row.get(12)?, row.get(13)?));
+        }
+    }
+    order_writes(tuples.last_mut(), &mut paths);
+    Ok(tuples)
+}
+
+/// Sorts the writes of a tuple by `writes_sort_key`: the join yields them by key.
+fn order_writes(tuple: Option<&mut StoredTuple>, paths: &mut Vec<(String, i64)>) {
+    let Some(tuple) = tuple else { return };
+    let mut ordered: Vec<_> = tuple.writes.drain(..).zip(paths.drain(..)).collect();
+    ordered.sort_by(
+        |(left, (left_path, left_index)), (right, (right_path, right_index))| {
+            (left_path, &left.task_id, left_index).cmp(&(right_path, &right.task_id, right_index))
+        },
+    );
+    tuple.writes.extend(ordered.into_iter().map(|(write, _)| write));
+}

@@ -1,0 +1,296 @@
+//! Opens connections: the only place that does. Each setting is read back after it is set.
+
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::settings::{JournalMode, Settings};
+use super::statements as sql;
+use crate::error::{Error, Result};
+
+/// More statements than the verbs prepare; a `list` filter makes one per combination of conditions.
+const STATEMENT_CACHE: usize = 64;
+
+/// A switch of the journal mode ignores `busy_timeout`, so it is retried here at this pace.
+const JOURNAL_SWITCH_PAUSE: Duration = Duration::from_millis(5);
+
+/// Where the database lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// One private connection.
+    Memory,
+    /// A file.
+    File(PathBuf),
+}
+
+impl Location {
+    /// The path, for messages.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Memory => Path::new(":memory:"),
+            Self::File(path) => path,
+        }
+    }
+}
+
+/// Opens the writer; true if the database is new. It comes first: it makes the file, chooses the
+/// journal, and meets the errors.
+pub(super) fn open_writer(location: &Location, settings: &Settings) -> Result<(Connection, bool)> {
+    let (connection, created) = match location {
+        Location::Memory => (Connection::open_in_memory()?, true),
+        Location::File(path) => {
+            let created = !settings.read_only && create(path)?;
+            let connection = Connection::open_with_flags(path, open_flags(settings))?;
+            connection.busy_timeout(settings.busy_timeout)?;
+            if created {
+                // Takes effect only before the first table and before WAL.
+                set(&connection, path, "auto_vacuum", settings.auto_vacuum as i64)?;
+            }
+            if !connection.is_readonly("main")? {
+                switch_journal(&connection, path, settings)?;
+            }
+            (connection, created)
+        }
+    };
+    configure(&connection, location.path(), settings, settings.writer_cache())?;
+    Ok((connection, created))
+}
+
+fn open_flags(settings: &Settings) -> OpenFlags {
+    let access = if settings.read_only {
+        OpenFlags::SQLITE_OPEN_READ_ONLY
+    } else {
+        OpenFlags::SQLITE_OPEN_READ_WRITE
+    };
+    // Each connection is used by one thread at a time: the pool and the writer's lock see to it.
+    access | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// Makes the file, readable by its owner only, if it is not there; true if it was made.
+fn create(path: &Path) -> Result<bool> {
+    let failed = |error: std::io::Error| match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Error::ReadOnly {
+            path: path.to_path_buf(),
+            detail: error.to_string(),
+        },
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::DiskFull {
+            path: path.to_path_buf(),
+        },
+        _ => Error::CannotOpen {
+            path: path.to_path_buf(),
+            detail: error.to_string(),
+        },
+    };
+    if path.try_exists().map_err(failed)? {
+        return Ok(false);
+    }
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory).map_err(failed)?;
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(true),
+        // Another process made it first and is choosing its settings.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn switch_journal(connection: &Connection, path: &Path, settings: &Settings) -> Result<()> {
+    let wanted = settings.journal_mode.as_str();
+    let deadline = Instant::now() + settings.busy_timeout;
+    loop {
+        let current: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+        if current == wanted {
+            return Ok(());
+        }
+        match connection.pragma_update_and_check(None, "journal_mode", wanted, |row| row.get::<_, String>(0))
+        {
+            Ok(kept) if kept == wanted => return Ok(()),
+            Ok(kept) => {
+                return Err(Error::SettingRefused {
+                    path: path.to_path_buf(),
+                    name: "journal_mode",
+                    wanted: wanted.to_owned(),
+                    kept,
+                });
+            }
+            Err(error) => {
+                let busy = matches!(
+                    error.sqlite_error_code(),
+                    Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
+                );
+                if !busy || Instant::now() >= deadline {
+                    return Err(error.into());
+                }
+                std::thread::sleep(JOURNAL_SWITCH_PAUSE);
+            }
+        }
+    }
+}
+
+/// Applies what holds per connection.
+fn configure(connection: &Connection, path: &Path, settings: &Settings, cache: u64) -> Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    connection.busy_timeout(settings.busy_timeout)?;
+    set(connection, path, "synchronous", settings.synchronous as i64)?;
+    // Negative: in KiB, whatever the page size.
+    set(
+        connection,
+        path,
+        "cache_size",
+        -i64::try_from(cache / 1024).unwrap_or(i64::MAX),
+    )?;
+    set(connection, path, "temp_store", settings.temp_store as i64)?;
+    set(
+        connection,
+        path,
+        "cell_size_check",
+        settings.cell_size_check.into(),
+    )?;
+    set(
+        connection,
+        path,
+        "journal_size_limit",
+        i64::try_from(settings.journal_size_limit).unwrap_or(i64::MAX),
+    )?;
+    if path != Location::Memory.path() {
+        set(
+            connection,
+            path,
+            "mmap_size",
+            i64::try_from(settings.mmap_size).unwrap_or(i64::MAX),
+        )?;
+        if settings.journal_mode == JournalMode::Wal {
+            set(
+                connection,
+                path,
+                "wal_autocheckpoint",
+                settings.wal_autocheckpoint.into(),
+            )?;
+        }
+    }
+    for (name, option, wanted) in [
+        (
+            "trusted_schema",
+            DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA,
+            settings.trusted_schema,
+        ),
+        (
+            "defensive",
+            DbConfig::SQLITE_DBCONFIG_DEFENSIVE,
+            settings.defensive,
+        ),
+        ("triggers", DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+    ] {
+        let kept = connection.set_db_config(option, wanted)?;
+        check(path, name, wanted.into(), kept.into())?;
+    }
+    // Opens the file and reads its header, so that a file of another kind is refused here.
+    connection.query_row(sql::SCHEMA_VERSION, [], |_| Ok(()))?;
+    Ok(())
+}
+
+fn set(connection: &Connection, path: &Path, name: &'static str, wanted: i64) -> Result<()> {
+    connection.pragma_update(None, name, wanted)?;
+    let kept = connection.pragma_query_value(None, name, |row| row.get(0))?;
+    check(path, name, wanted, kept)
+}
+
+fn check(path: &Path, name: &'static str, wanted: i64, kept: i64) -> Result<()> {
+    if wanted == kept {
+        return Ok(());
+    }
+    Err(Error::SettingRefused {
+        path: path.to_path_buf(),
+        name,
+        wanted: wanted.to_string(),
+        kept: kept.to_string(),
+    })
+}
+
+/// Makes the pool's readers.
+#[derive(Debug)]
+pub(super) struct ReaderManager {
+    inner: SqliteConnectionManager,
+    path: PathBuf,
+    settings: Arc<Settings>,
+    open: Arc<AtomicU32>,
+}
+
+/// A reader that is counted while it lives.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) connection: Connection,
+    open: Arc<AtomicU32>,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl ReaderManager {
+    pub(super) fn new(path: &Path, settings: Arc<Settings>) -> Self {
+        // Readers create temporary b-trees only; a read-only handle could not recover a WAL.
+        let inner = SqliteConnectionManager::file(path).with_flags(open_flags(&settings));
+        Self {
+            inner,
+            path: path.to_path_buf(),
+            settings,
+            open: Arc::default(),
+        }
+    }
+}
+
+impl r2d2::ManageConnection for ReaderManager {
+    type Connection = Reader;
+    type Error = Error;
+
+    fn connect(&self) -> Result<Reader> {
+        let connection = r2d2::ManageConnection::connect(&self.inner)?;
+        configure(
+            &connection,
+            &self.path,
+            &self.settings,
+            self.settings.reader_cache(),
+        )?;
+        connection.pragma_update(None, "query_only", true)?;
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Ok(Reader {
+            connection,
+            open: Arc::clone(&self.open),
+        })
+    }
+
+    /// A local file cannot go away between two calls as a server can.
+    fn is_valid(&self, _: &mut Reader) -> Result<()> {
+        Ok(())
+    }
+
+    /// On return: a reader with a transaction left open, or above `pool_size`, is closed.
+    fn has_broken(&self, reader: &mut Reader) -> bool {
+        !reader.connection.is_autocommit() || self.open.load(Ordering::Relaxed) > self.settings.pool_size
+    }
+}
+
+/// The compile options of the bundled library.
+pub(super) fn compile_options() -> Result<Vec<String>> {
+    let connection = Connection::open_in_memory()?;
+    let mut statement = connection.prepare(sql::COMPILE_OPTIONS)?;
+    let options = statement
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(options)
+}

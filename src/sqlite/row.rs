@@ -1,0 +1,72 @@
+//! Columns to values and values to parameters.
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Row, Statement, ToSql};
+
+use crate::error::{Error, Result};
+use crate::model::{Blob, CheckpointKey, Payload, StoredWrite, TypedValue};
+
+impl ToSql for Payload {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Bytes(blob) => ValueRef::Blob(blob.as_slice()),
+        }))
+    }
+}
+
+impl ToSql for Blob {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(self.as_slice())))
+    }
+}
+
+/// Reads a serialized column. Numbers there are no saver's work.
+pub(super) fn payload(row: &Row<'_>, column: usize, key: &CheckpointKey) -> Result<Payload> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Null => Payload::Null,
+        ValueRef::Blob(bytes) => Payload::Bytes(Blob::new(bytes.to_vec())),
+        ValueRef::Text(text) => Payload::Text(
+            std::str::from_utf8(text)
+                .map_err(|_| damaged(key, "a stored text is not UTF-8"))?
+                .to_owned(),
+        ),
+        ValueRef::Integer(_) | ValueRef::Real(_) => {
+            return Err(damaged(key, "a number is stored where serialized data belongs"));
+        }
+    })
+}
+
+pub(super) fn typed_value(row: &Row<'_>, column: usize, key: &CheckpointKey) -> Result<TypedValue> {
+    Ok(TypedValue {
+        tag: row.get(column)?,
+        payload: payload(row, column + 1, key)?,
+    })
+}
+
+fn damaged(key: &CheckpointKey, detail: &str) -> Error {
+    Error::CorruptRow {
+        thread_id: key.thread_id.clone(),
+        checkpoint_id: key.checkpoint_id.clone(),
+        detail: detail.to_owned(),
+    }
+}
+
+/// Runs a statement that yields `task_id, channel, type, value`.
+pub(super) fn writes(
+    statement: &mut Statement<'_>,
+    parameters: impl rusqlite::Params,
+    key: &CheckpointKey,
+) -> Result<Vec<StoredWrite>> {
+    let mut rows = statement.query(parameters)?;
+    let mut writes = Vec::new();
+    while let Some(row) = rows.next()? {
+        writes.push(StoredWrite {
+            task_id: row.get(0)?,
+            channel: row.get(1)?,
+            value: typed_value(row, 2, key)?,
+        });
+    }
+    Ok(writes)
+}

@@ -1,0 +1,158 @@
+//! The settings of a SQLite store, and their defaults. `SqliteSettings` in Python mirrors this file.
+
+use std::time::Duration;
+
+/// How SQLite journals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalMode {
+    /// Readers never wait for the writer.
+    Wal,
+    /// For file systems that cannot share memory.
+    Delete,
+}
+
+impl JournalMode {
+    /// The word of the PRAGMA.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Wal => "wal",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// When a commit is synced to the disk. The numbers are the PRAGMA's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Synchronous {
+    /// Power loss may take the un-synced tail, never consistency.
+    Normal = 1,
+    /// An acknowledged commit survives power loss.
+    Full = 2,
+    /// As `Full`; differs in `JournalMode::Delete` only.
+    Extra = 3,
+}
+
+/// How a new file gives pages back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AutoVacuum {
+    /// Never.
+    None = 0,
+    /// At every commit.
+    Full = 1,
+    /// When asked.
+    Incremental = 2,
+}
+
+/// Where SQLite keeps temporary tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TempStore {
+    /// In files.
+    File = 1,
+    /// In memory.
+    Memory = 2,
+}
+
+/// Everything that can be set on a store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// `journal_mode`.
+    pub journal_mode: JournalMode,
+    /// `synchronous`.
+    pub synchronous: Synchronous,
+    /// How long a call waits for another writer.
+    pub busy_timeout: Duration,
+    /// Readers that stay open.
+    pub pool_size: u32,
+    /// Further readers under load, closed on return.
+    pub max_overflow: u32,
+    /// How long a call waits for a free reader.
+    pub pool_timeout: Duration,
+    /// Age at which a reader is replaced; never by default, since each close is a hazard.
+    pub pool_recycle: Option<Duration>,
+    /// Page cache of the whole saver, in bytes.
+    pub cache_size: u64,
+    /// `mmap_size`, in bytes.
+    pub mmap_size: u64,
+    /// `temp_store`.
+    pub temp_store: TempStore,
+    /// `journal_size_limit`, in bytes.
+    pub journal_size_limit: u64,
+    /// `wal_autocheckpoint`, in pages.
+    pub wal_autocheckpoint: u32,
+    /// `auto_vacuum` of new files.
+    pub auto_vacuum: AutoVacuum,
+    /// `cell_size_check`.
+    pub cell_size_check: bool,
+    /// `trusted_schema`.
+    pub trusted_schema: bool,
+    /// `SQLITE_DBCONFIG_DEFENSIVE`.
+    pub defensive: bool,
+    /// Never write; never create.
+    pub read_only: bool,
+}
+
+/// A reader's page cache: one foreign commit empties it, so a larger one is wasted.
+pub(super) const READER_CACHE: u64 = 2 << 20;
+
+/// SQLite's own default; the writer gets no less, however many readers share the budget.
+const LEAST_CACHE: u64 = 2 << 20;
+
+impl Settings {
+    /// The writer's part of the cache budget: what the readers leave.
+    pub fn writer_cache(&self) -> u64 {
+        let readers = u64::from(self.pool_size) * READER_CACHE;
+        self.cache_size.saturating_sub(readers).max(LEAST_CACHE)
+    }
+
+    /// A reader's part of the cache budget.
+    pub fn reader_cache(&self) -> u64 {
+        let share = self.cache_size / (u64::from(self.pool_size) + 1);
+        share.min(READER_CACHE)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            journal_mode: JournalMode::Wal,
+            synchronous: Synchronous::Normal,
+            busy_timeout: Duration::from_secs(30),
+            pool_size: 8,
+            max_overflow: 0,
+            pool_timeout: Duration::from_secs(30),
+            pool_recycle: None,
+            cache_size: 64 << 20,
+            mmap_size: 0,
+            temp_store: TempStore::Memory,
+            journal_size_limit: 64 << 20,
+            wal_autocheckpoint: 1000,
+            auto_vacuum: AutoVacuum::Incremental,
+            cell_size_check: true,
+            trusted_schema: false,
+            defensive: true,
+            read_only: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_budget_is_the_savers_not_the_connections() {
+        let settings = Settings::default();
+        let readers = u64::from(settings.pool_size) * settings.reader_cache();
+        assert_eq!(settings.writer_cache() + readers, settings.cache_size);
+    }
+
+    #[test]
+    fn a_tiny_budget_still_gives_the_writer_a_cache() {
+        let settings = Settings {
+            cache_size: 1 << 20,
+            ..Settings::default()
+        };
+        assert_eq!(settings.writer_cache(), LEAST_CACHE);
+        assert!(settings.reader_cache() < READER_CACHE);
+    }
+}

@@ -1,0 +1,199 @@
+//! Every SQL text but the schema's. User input is bound, never spliced: the only text that is put
+//! together comes from the closed set of fragments in [`list_keys`].
+
+use crate::model::{FilterValue, ListFilter};
+
+/// The metadata as text, NULL where it is no JSON. It may hold NaN, hence JSON5 (2).
+macro_rules! document {
+    () => {
+        "CASE WHEN json_valid(CAST(metadata AS TEXT), 2) THEN CAST(metadata AS TEXT) END"
+    };
+}
+
+pub(super) const SCHEMA_VERSION: &str = "PRAGMA schema_version";
+pub(super) const BEGIN_READ: &str = "BEGIN";
+pub(super) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
+pub(super) const COMMIT: &str = "COMMIT";
+pub(super) const ROLLBACK: &str = "ROLLBACK";
+
+pub(super) const COMPILE_OPTIONS: &str = "PRAGMA compile_options";
+
+pub(super) const UPSERT_CHECKPOINT: &str = "
+INSERT OR REPLACE INTO checkpoints
+    (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+pub(super) const REPLACE_WRITE: &str = "
+INSERT OR REPLACE INTO writes
+    (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+
+pub(super) const INSERT_WRITE: &str = "
+INSERT OR IGNORE INTO writes
+    (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+
+pub(super) const SELECT_CHECKPOINT: &str = "
+SELECT checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata FROM checkpoints
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3";
+
+pub(super) const SELECT_LATEST: &str = "
+SELECT checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata FROM checkpoints
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 ORDER BY checkpoint_id DESC LIMIT 1";
+
+pub(super) const SELECT_LATEST_ID: &str = "
+SELECT checkpoint_id FROM checkpoints
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 ORDER BY checkpoint_id DESC LIMIT 1";
+
+/// One step of the walk along the parents. Ids are monotonic within one process only, so the
+/// walk never goes by their order.
+pub(super) const SELECT_ANCESTOR: &str = "
+SELECT parent_checkpoint_id, type, checkpoint FROM checkpoints
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3";
+
+/// The statements on `writes` that order by `task_path`, in the order of `writes_sort_key`. A file
+/// from before that column that cannot be migrated, being read-only, is read as if it were `''`.
+pub(super) struct WriteStatements {
+    /// The writes of a checkpoint.
+    pub(super) by_checkpoint: &'static str,
+    /// The writes of a checkpoint to one channel.
+    pub(super) by_channel: &'static str,
+    /// A page of checkpoints, by a JSON array of row ids, each row once per write.
+    pub(super) joined_page: &'static str,
+}
+
+pub(super) const WITH_TASK_PATH: WriteStatements = WriteStatements {
+    by_checkpoint: "
+SELECT task_id, channel, type, value FROM writes
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3
+ORDER BY task_path, task_id, idx",
+    by_channel: "
+SELECT task_id, channel, type, value FROM writes
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND channel = ?4
+ORDER BY task_path, task_id, idx",
+    joined_page: "
+SELECT c.rowid, c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id,
+       c.type, c.checkpoint, c.metadata, w.task_id, w.channel, w.type, w.value, w.task_path, w.idx
+FROM json_each(?1) AS page
+CROSS JOIN checkpoints AS c ON c.rowid = page.value
+LEFT JOIN writes AS w ON w.thread_id = c.thread_id AND w.checkpoint_ns = c.checkpoint_ns
+    AND w.checkpoint_id = c.checkpoint_id",
+};
+
+pub(super) const WITHOUT_TASK_PATH: WriteStatements = WriteStatements {
+    by_checkpoint: "
+SELECT task_id, channel, type, value FROM writes
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3
+ORDER BY task_id, idx",
+    by_channel: "
+SELECT task_id, channel, type, value FROM writes
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND channel = ?4
+ORDER BY task_id, idx",
+    joined_page: "
+SELECT c.rowid, c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id,
+       c.type, c.checkpoint, c.metadata, w.task_id, w.channel, w.type, w.value, '', w.idx
+FROM json_each(?1) AS page
+CROSS JOIN checkpoints AS c ON c.rowid = page.value
+LEFT JOIN writes AS w ON w.thread_id = c.thread_id AND w.checkpoint_ns = c.checkpoint_ns
+    AND w.checkpoint_id = c.checkpoint_id",
+};
+
+pub(super) const DELETE_THREAD_CHECKPOINTS: &str = "DELETE FROM checkpoints WHERE thread_id = ?1";
+pub(super) const DELETE_THREAD_WRITES: &str = "DELETE FROM writes WHERE thread_id = ?1";
+
+pub(super) const DELETE_NAMESPACE_CHECKPOINTS: &str =
+    "DELETE FROM checkpoints WHERE thread_id = ?1 AND checkpoint_ns = ?2";
+pub(super) const DELETE_NAMESPACE_WRITES: &str =
+    "DELETE FROM writes WHERE thread_id = ?1 AND checkpoint_ns = ?2";
+
+pub(super) const DELETE_CHECKPOINT: &str =
+    "DELETE FROM checkpoints WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3";
+pub(super) const DELETE_CHECKPOINT_WRITES: &str =
+    "DELETE FROM writes WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3";
+
+/// A full scan: an index on metadata would make upstream's own put fail.
+pub(super) const SELECT_RUN_CHECKPOINTS: &str = concat!(
+    "SELECT thread_id, checkpoint_ns, checkpoint_id FROM checkpoints WHERE json_extract(",
+    document!(),
+    ", '$.run_id') IN (SELECT value FROM json_each(?1))"
+);
+
+pub(super) const COPY_CHECKPOINTS: &str = "
+INSERT OR REPLACE INTO checkpoints
+    (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata)
+SELECT ?2, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata
+FROM checkpoints WHERE thread_id = ?1";
+
+pub(super) const COPY_WRITES: &str = "
+INSERT OR REPLACE INTO writes
+    (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value)
+SELECT ?2, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value
+FROM writes WHERE thread_id = ?1";
+
+/// The tree of a thread: per checkpoint its parent, the root checkpoint its subgraph call started
+/// from, and the channels with delta counters (a JSON object).
+pub(super) const SELECT_TREE: &str = concat!(
+    "SELECT checkpoint_ns, checkpoint_id, parent_checkpoint_id, CAST(json_extract(",
+    document!(),
+    ", '$.parents.\"\"') AS TEXT), CAST(json_extract(",
+    document!(),
+    ", '$.counters_since_delta_snapshot') AS TEXT)
+FROM checkpoints WHERE thread_id = ?1"
+);
+
+pub(super) const HAS_PENDING_SENDS: &str = "
+SELECT EXISTS (SELECT 1 FROM writes
+    WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND channel = '__pregel_tasks')";
+
+pub(super) const CUT_PARENT: &str = "
+UPDATE checkpoints SET parent_checkpoint_id = NULL
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3";
+
+/// The keys of one page of `list`, with a parameter for each `?`: see `list.rs`.
+pub(super) fn list_keys(filter: &ListFilter, after: bool) -> String {
+    let mut conditions: Vec<&str> = Vec::new();
+    if filter.thread_id.is_some() {
+        conditions.push("thread_id = ?");
+    }
+    if filter.checkpoint_ns.is_some() {
+        conditions.push("checkpoint_ns = ?");
+    }
+    if filter.checkpoint_id.is_some() {
+        conditions.push("checkpoint_id = ?");
+    }
+    if filter.before.is_some() {
+        conditions.push("checkpoint_id < ?");
+    }
+    if after {
+        conditions.push("checkpoint_id <= ? AND (checkpoint_id < ? OR (thread_id, checkpoint_ns) > (?, ?))");
+    }
+    for condition in &filter.metadata {
+        conditions.push(match (&condition.paths.1, &condition.value) {
+            (None, FilterValue::Null) => concat!("json_extract(", document!(), ", ?) IS NULL"),
+            (None, _) => concat!("json_extract(", document!(), ", ?) = ?"),
+            (Some(_), FilterValue::Null) => concat!(
+                "coalesce(json_extract(",
+                document!(),
+                ", ?), json_extract(",
+                document!(),
+                ", ?)) IS NULL"
+            ),
+            (Some(_), _) => concat!(
+                "coalesce(json_extract(",
+                document!(),
+                ", ?), json_extract(",
+                document!(),
+                ", ?)) = ?"
+            ),
+        });
+    }
+    let clause = if conditions.is_empty() {
+        String::new()
+    } else {
+        format!("WHERE {}", conditions.join(" AND "))
+    };
+    format!(
+        "SELECT rowid, thread_id, checkpoint_ns, checkpoint_id FROM checkpoints {clause}
+         ORDER BY checkpoint_id DESC, thread_id, checkpoint_ns LIMIT ?"
+    )
+}
