@@ -1,6 +1,8 @@
 //! What can go wrong below the border, by what the caller can do next. No user data in messages.
 
-use std::path::PathBuf;
+use std::any::Any;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::TypedValue;
@@ -9,7 +11,7 @@ use crate::model::TypedValue;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Any failure of the engine. `src/py/errors.rs` maps each variant to one Python class.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Another connection held the lock for longer than `busy_timeout`.
@@ -110,7 +112,42 @@ pub enum Error {
     /// The verb must read checkpoints that only their serializer can. The border decodes them
     /// and calls again; this never reaches a user.
     #[error("{} checkpoints need their serializer", .0.len())]
-    NeedShapes(Vec<TypedValue>),
+    NeedShapes(Arc<Vec<TypedValue>>),
+
+    /// The disk failed while a commit was synced. The kernel may have dropped the pages, so nothing
+    /// is tried again.
+    #[error(
+        "syncing `{path}` failed ({detail}): whether this call was stored is unknown; \
+         check the disk, then read back before you retry"
+    )]
+    OutcomeUnknown {
+        /// The database file.
+        path: PathBuf,
+        /// SQLite's words.
+        detail: String,
+    },
+
+    /// The path leads to another file than the one that is open, or to none.
+    #[error("database `{path}` was replaced or deleted while it was open; close the saver and make a new one")]
+    Replaced {
+        /// The database file.
+        path: PathBuf,
+    },
+
+    /// This process was forked from one that holds the database in a way that cannot be shared.
+    #[error("the saver of `{path}` was opened before this process was forked; make a new one in the child")]
+    Forked {
+        /// The database file.
+        path: PathBuf,
+    },
+
+    /// The caller no longer wants the answer: a signal came, or its task was cancelled.
+    #[error("interrupted")]
+    Interrupted,
+
+    /// A defect: code below the border panicked.
+    #[error("a defect of langgraph-checkpoint-rust: {0}; nothing of this call was stored; please report it")]
+    Panicked(String),
 
     /// Any other error of SQLite.
     #[error("SQLite on `{path}`: {message} (extended code {extended_code})")]
@@ -125,13 +162,26 @@ pub enum Error {
 
     /// An error of SQLite that has not met its path yet; [`Error::at`] sorts it.
     #[error(transparent)]
-    Raw(#[from] rusqlite::Error),
+    Raw(Arc<rusqlite::Error>),
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Raw(Arc::new(error))
+    }
 }
 
 impl Error {
+    /// What a caught panic says.
+    pub fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Self::Panicked(text.unwrap_or("a panic without a message").to_owned())
+    }
+
     /// Sorts a raw SQLite error by what the caller can do; others pass unchanged.
     #[must_use]
-    pub fn at(self, path: &std::path::Path, waited: Duration) -> Self {
+    pub fn at(self, path: &Path, waited: Duration) -> Self {
         use rusqlite::ErrorCode;
 
         let Self::Raw(source) = self else { return self };
@@ -146,11 +196,24 @@ impl Error {
             ErrorCode::DiskFull => Self::DiskFull { path },
             ErrorCode::ReadOnly | ErrorCode::PermissionDenied => Self::ReadOnly { path, detail },
             ErrorCode::CannotOpen => Self::CannotOpen { path, detail },
-            _ => Self::Sqlite {
-                path,
-                message: detail,
-                extended_code: failure.extended_code,
-            },
+            ErrorCode::OperationInterrupted => Self::Interrupted,
+            _ if failure.extended_code == SQLITE_IOERR_FSYNC => Self::OutcomeUnknown { path, detail },
+            _ => Self::Sqlite { path, message: detail, extended_code: failure.extended_code },
         }
     }
+
+    /// Whether another connection holds a lock that this one needs.
+    pub(crate) fn is_busy(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+        matches!(self, Self::Raw(source) if matches!(source.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked)))
+    }
+
+    /// Whether a sync of the disk failed.
+    pub(crate) fn is_sync_failure(&self) -> bool {
+        matches!(self, Self::Raw(source)
+            if source.sqlite_error().is_some_and(|failure| failure.extended_code == SQLITE_IOERR_FSYNC))
+    }
 }
+
+/// `SQLITE_IOERR | (4 << 8)`: <https://sqlite.org/rescode.html#ioerr_fsync>
+const SQLITE_IOERR_FSYNC: i32 = 1034;

@@ -1,9 +1,10 @@
 //! Opens connections: the only place that does. Each setting is read back after it is set.
 
+use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,15 +12,34 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::settings::{JournalMode, Settings};
+use super::gate;
+use super::settings::Settings;
 use super::statements as sql;
+use super::sync::lock;
 use crate::error::{Error, Result};
+use crate::pending::{Cancel, GiveUp};
 
 /// More statements than the verbs prepare; a `list` filter makes one per combination of conditions.
 const STATEMENT_CACHE: usize = 64;
 
 /// A switch of the journal mode ignores `busy_timeout`, so it is retried here at this pace.
 const JOURNAL_SWITCH_PAUSE: Duration = Duration::from_millis(5);
+
+/// Virtual machine steps between two looks whether a reader shall stop: some 0.2 ms.
+const STEPS: i32 = 10_000;
+
+/// How often a reader that runs long looks for signals.
+const LOOK: Duration = Duration::from_millis(200);
+
+thread_local! {
+    /// Pages in the WAL after the last commit of this thread.
+    static WAL_PAGES: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Pages in the WAL after the last commit of this thread; 0 if it made none since it was asked.
+pub(super) fn take_wal_pages() -> u32 {
+    WAL_PAGES.take()
+}
 
 /// Where the database lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -228,11 +248,50 @@ pub(super) struct ReaderManager {
     open: Arc<AtomicU32>,
 }
 
-/// A reader that is counted while it lives.
+/// A reader that is counted while it lives, and that can be stopped in the middle of a statement.
 #[derive(Debug)]
 pub(super) struct Reader {
-    pub(super) connection: Connection,
+    connection: Connection,
     open: Arc<AtomicU32>,
+    stop: Arc<Mutex<Stop>>,
+}
+
+/// What the operation that a reader runs now is stopped by.
+#[derive(Debug, Default)]
+struct Stop {
+    give_up: Option<GiveUp>,
+    cancel: Option<Cancel>,
+    looked: Option<Instant>,
+}
+
+impl Stop {
+    fn wanted(&mut self) -> bool {
+        if self.cancel.as_ref().is_some_and(Cancel::is_cancelled) {
+            return true;
+        }
+        let now = Instant::now();
+        let looked = *self.looked.get_or_insert(now);
+        if now - looked < LOOK {
+            return false;
+        }
+        self.looked = Some(now);
+        self.give_up.is_some_and(|give_up| give_up())
+    }
+}
+
+impl Reader {
+    /// Runs `job`; it ends early, with `Interrupted`, when it is given up or cancelled.
+    pub(super) fn run<T>(
+        &self,
+        give_up: GiveUp,
+        cancel: &Cancel,
+        job: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
+        *lock(&self.stop) = Stop { give_up: Some(give_up), cancel: Some(cancel.clone()), looked: None };
+        let result = job(&self.connection);
+        *lock(&self.stop) = Stop::default();
+        result
+    }
 }
 
 impl Drop for Reader {

@@ -111,6 +111,26 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// How two savers of one file disagree, in words. `synchronous` may differ: a commit takes the
+    /// strictest level of its jobs.
+    pub(super) fn conflicts(&self, other: &Self) -> Vec<String> {
+        macro_rules! compare {
+            ($($name:ident),+) => {
+                [$((self.$name != other.$name).then(|| format!(
+                    "{} is {:?} there and {:?} here", stringify!($name), self.$name, other.$name
+                ))),+]
+            };
+        }
+        let differences = compare!(
+            journal_mode, busy_timeout, pool_size, max_overflow, pool_timeout, pool_recycle, cache_size, mmap_size,
+            temp_store, journal_size_limit, wal_autocheckpoint, auto_vacuum, cell_size_check, trusted_schema,
+            defensive, read_only
+        );
+        differences.into_iter().flatten().collect()
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
