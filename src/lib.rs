@@ -7,3 +7,5 @@
 mod codec;
 #[cfg(feature = "python")]
 mod py;
+
+pub mod sqlite;

@@ -1,0 +1,1 @@
+//! Who holds a database's write lock, as far as the kernel tells.

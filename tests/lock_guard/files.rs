@@ -1,0 +1,5 @@
+//! files
+
+use crate::harness::Role;
+
+pub(crate) const ROLES: &[Role] = &[];
