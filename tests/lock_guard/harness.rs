@@ -1,6 +1,8 @@
 //! Processes that talk in lines, and the database they share.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -49,7 +51,10 @@ pub(crate) fn open(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
     connection.busy_timeout(Duration::from_secs(20)).unwrap();
     connection
-        .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; CREATE TABLE IF NOT EXISTS t(who TEXT);")
+        .execute_batch(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0;
+             CREATE TABLE IF NOT EXISTS t(who TEXT);",
+        )
         .unwrap();
     connection
 }
@@ -150,6 +155,32 @@ pub(crate) fn count(database: &Path, who: &str) -> usize {
     assert_eq!(healthy, "ok");
     let rows: i64 = connection.query_row("SELECT count(*) FROM t WHERE who=?1", [who], |row| row.get(0)).unwrap();
     rows.try_into().unwrap()
+}
+
+/// The bytes of a database file that every reader locks, as start and length.
+pub(crate) const SHARED_BYTES: (i64, i64) = (0x4000_0002, 510);
+
+/// The path of the log or of the shared memory of a database.
+pub(crate) fn sibling(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+pub(crate) fn lock_request(kind: i32, (start, length): (i64, i64)) -> libc::flock {
+    // SAFETY: plain integers.
+    let mut request: libc::flock = unsafe { std::mem::zeroed() };
+    request.l_type = kind.try_into().unwrap();
+    request.l_start = start;
+    request.l_len = length;
+    request
+}
+
+/// Asks for a POSIX lock as a library without a guard does; whether it was granted.
+pub(crate) fn set_posix_lock(file: &File, kind: i32, range: (i64, i64)) -> bool {
+    let mut request = lock_request(kind, range);
+    // SAFETY: reads one `flock`.
+    unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw mut request) == 0 }
 }
 
 /// Forks; the child runs `body` and ends, with code 1 if it panics.

@@ -7,13 +7,13 @@ use std::process::Command;
 
 use langgraph_checkpoint_rust::sqlite::lock_guard;
 
-use crate::harness::{Actor, Role, Scene, commit, count, fork, reap, say, visit, wait};
+use crate::harness::{
+    Actor, Role, SHARED_BYTES, Scene, commit, count, fork, leave, reap, say, set_posix_lock, sibling, visit, wait,
+};
 use crate::second_sqlite::{self, Neighbour};
 
 pub(crate) const ROLES: &[Role] = &[
-    ("visit", |scene| {
-        commit(&scene.open(), "visitor", 1);
-    }),
+    ("visit", visit_as_the_last_one),
     ("plain_close", |scene| ours(scene, || read_plainly(&scene.database))),
     ("library_close", |scene| ours(scene, || drop(Neighbour::open(&scene.database)))),
     ("we_close", |scene| theirs(scene, || drop(scene.open()))),
@@ -37,6 +37,20 @@ const LATER: usize = 2_000;
 fn read_plainly(path: &Path) {
     let mut header = [0; 16];
     File::open(path).unwrap().read_exact(&mut header).unwrap();
+}
+
+/// What `SQLite` before 3.51 does when a connection closes: with an exclusive lock on the database it is the
+/// last one out, has the log copied and deletes it. (Later versions look at the `-shm` file's locks as well.)
+fn visit_as_the_last_one(scene: &Scene) {
+    let connection = scene.open();
+    commit(&connection, "visitor", 1);
+    connection.query_row("PRAGMA wal_checkpoint", [], |_| Ok(())).unwrap();
+    let file = File::options().read(true).write(true).open(&scene.database).unwrap();
+    if set_posix_lock(&file, libc::F_WRLCK, SHARED_BYTES) {
+        std::fs::remove_file(sibling(&scene.database, "-wal")).unwrap();
+        std::fs::remove_file(sibling(&scene.database, "-shm")).unwrap();
+    }
+    leave(0);
 }
 
 /// We write, something happens in this process, another process visits, we write on until killed.
@@ -80,7 +94,7 @@ fn lost(role: &str, who: &str, guarded: bool) -> usize {
 
 fn kept_only_with_the_guard(role: &str, who: &str) {
     assert_eq!(lost(role, who, true), 0, "with the guard");
-    assert_eq!(lost(role, who, false), LATER, "the planted fault was not seen");
+    assert!(lost(role, who, false) >= LATER, "the planted fault was not seen");
 }
 
 #[test]

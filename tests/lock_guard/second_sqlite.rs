@@ -41,7 +41,7 @@ impl Neighbour {
             let close: Close = std::mem::transmute(libc::dlsym(library, c"sqlite3_close".as_ptr()));
             assert_eq!(open(path.as_ptr(), &raw mut handle), 0);
             let neighbour = Self { handle, execute, close };
-            neighbour.execute("PRAGMA busy_timeout=10000; PRAGMA synchronous=NORMAL; SELECT count(*) FROM sqlite_master");
+            neighbour.execute("PRAGMA busy_timeout=10000; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; SELECT count(*) FROM sqlite_master");
             neighbour
         }
     }
