@@ -18,21 +18,19 @@ const LIMIT_SECONDS: u32 = 30;
 /// What a started process knows.
 pub(crate) struct Scene {
     pub(crate) database: PathBuf,
-    pub(crate) guarded: bool,
 }
 
 impl Scene {
     pub(crate) fn begin() -> Self {
         // SAFETY: no memory is involved.
         unsafe { libc::alarm(LIMIT_SECONDS) };
-        let guarded = std::env::var("LOCK_GUARD_MODE").unwrap() == "guarded";
-        if guarded {
+        if std::env::var("LOCK_GUARD_MODE").unwrap() == "guarded" {
             assert_eq!(lock_guard::install(), Status::Active);
             assert_eq!(lock_guard::disable_before_first_open(), Status::Active, "frozen");
         } else {
             assert_eq!(lock_guard::disable_before_first_open(), Status::Disabled);
         }
-        Self { database: std::env::var_os("LOCK_GUARD_DATABASE").unwrap().into(), guarded }
+        Self { database: std::env::var_os("LOCK_GUARD_DATABASE").unwrap().into() }
     }
 
     pub(crate) fn open(&self) -> Connection {
@@ -126,9 +124,12 @@ impl Actor {
         self.child.wait().unwrap();
     }
 
-    pub(crate) fn finish(mut self) {
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "{status}");
+    pub(crate) fn finish(self) {
+        assert!(self.ended_well());
+    }
+
+    pub(crate) fn ended_well(mut self) -> bool {
+        self.child.wait().unwrap().success()
     }
 
     pub(crate) fn id(&self) -> i32 {
