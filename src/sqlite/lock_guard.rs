@@ -29,6 +29,7 @@
 
 use std::sync::OnceLock;
 
+#[cfg(target_os = "linux")]
 pub mod holder;
 
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]

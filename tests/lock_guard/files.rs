@@ -1,6 +1,7 @@
 //! Inodes, descriptors and their limits.
 
 use std::fs;
+use std::mem::forget;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -10,7 +11,9 @@ use std::time::Duration;
 use langgraph_checkpoint_rust::sqlite::lock_guard::{self, Counters};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::harness::{Role, SHARED_BYTES, Scene, commit, fork, leave, open, play, reap, set_posix_lock, sibling};
+use crate::harness::{
+    Role, SHARED_BYTES, Scene, commit, fork, leave, open, play, reap, set_posix_lock, sibling,
+};
 
 pub(crate) const ROLES: &[Role] = &[
     ("inode_again", inode_again),
@@ -23,8 +26,14 @@ pub(crate) const ROLES: &[Role] = &[
 
 /// What another process gets when it asks for an exclusive lock on all readers' bytes.
 fn free_for_others(scene: &Scene) -> bool {
-    let file = fs::File::options().read(true).write(true).open(&scene.database).unwrap();
-    let granted = reap(fork(|| leave(i32::from(set_posix_lock(&file, libc::F_WRLCK, SHARED_BYTES))))) == 1;
+    let file = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&scene.database)
+        .unwrap();
+    let granted = reap(fork(|| {
+        leave(i32::from(set_posix_lock(&file, libc::F_WRLCK, SHARED_BYTES)))
+    })) == 1;
     drop(file);
     granted
 }
@@ -67,27 +76,39 @@ fn a_reused_inode_number_is_a_new_file() {
 }
 
 /// A program that closes all descriptors (as old daemons do) and opens the database afresh: the numbers come
-/// again, with the private descriptor's number now another file.
+/// again, each of them once as the database, once as a private descriptor, once as another file.
 fn closed_behind_our_back(scene: &Scene) {
-    let lost = scene.open();
-    lost.execute_batch("PRAGMA journal_mode=DELETE").unwrap();
-    // Only now: opening the database may have left a parked descriptor behind.
-    let first = 3;
-    // SAFETY: no memory is involved; the connection that loses its descriptors is never used again.
-    unsafe { libc::close_range(first, libc::c_uint::MAX, 0) };
-    std::mem::forget(lost);
-    let filler: Vec<fs::File> = (0..3).map(|_| fs::File::open("/dev/null").unwrap()).collect();
-    let other = scene.database.with_extension("other");
-    let connection = Connection::open(&other).unwrap();
-    connection.execute_batch("CREATE TABLE t(who TEXT); BEGIN; SELECT count(*) FROM t").unwrap();
-    let scene = Scene { database: other };
-    assert!(!free_for_others(&scene), "the lock went elsewhere");
-    connection.execute_batch("COMMIT").unwrap();
-    assert!(free_for_others(&scene));
-    drop(connection);
-    for file in filler {
-        file.metadata().unwrap();
+    drop(scene.open());
+    for fillers in 0..6 {
+        // SAFETY: no memory is involved; the connection that loses its descriptors is never used again.
+        unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
+        let filler: Vec<fs::File> = (0..fillers)
+            .map(|_| fs::File::open("/dev/null").unwrap())
+            .collect();
+        let connection = Connection::open(&scene.database).unwrap();
+        connection
+            .execute_batch("PRAGMA journal_mode=DELETE; BEGIN; SELECT count(*) FROM t")
+            .unwrap();
+        assert!(
+            !free_for_others(scene),
+            "the lock went elsewhere, fillers: {fillers}"
+        );
+        assert_eq!(
+            descriptors_of(&scene.database),
+            2,
+            "the database and its private descriptor"
+        );
+        connection.execute_batch("COMMIT").unwrap();
+        assert!(free_for_others(scene), "fillers: {fillers}");
+        forget(connection);
+        forget(filler);
     }
+}
+
+fn descriptors_of(path: &std::path::Path) -> usize {
+    let all = fs::read_dir("/proc/self/fd").unwrap();
+    all.filter(|entry| fs::read_link(entry.as_ref().unwrap().path()).is_ok_and(|link| link == path))
+        .count()
 }
 
 #[test]
@@ -106,8 +127,11 @@ fn read_only_first(scene: &Scene) {
     assert!(!free_for_others(scene));
     let writer = Connection::open(&scene.database).unwrap();
     writer.busy_timeout(Duration::ZERO).unwrap();
-    writer.execute_batch("BEGIN IMMEDIATE; INSERT INTO t VALUES ('ours')").unwrap();
-    // The write lock is there, for all processes, and the reader's lock has been carried over.
+    writer
+        .execute_batch("BEGIN IMMEDIATE; INSERT INTO t VALUES ('ours')")
+        .unwrap();
+    assert!(!free_for_others(scene), "the reader's lock was not carried over");
+    // The write lock is there, for all processes.
     let immediate = || {
         reap(fork(|| {
             let other = Connection::open(&scene.database).unwrap();
@@ -135,7 +159,10 @@ fn a_writer_after_a_reader_keeps_the_readers_lock() {
 }
 
 fn set_descriptor_limit(soft: u64) -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: reads and writes one `rlimit`.
     unsafe {
         assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), 0);
@@ -149,13 +176,19 @@ fn set_descriptor_limit(soft: u64) -> u64 {
 fn many_files(scene: &Scene) {
     const DATABASES: usize = 320;
     set_descriptor_limit(16_384);
-    let paths: Vec<PathBuf> = (0..DATABASES).map(|number| scene.database.with_extension(number.to_string())).collect();
+    let paths: Vec<PathBuf> = (0..DATABASES)
+        .map(|number| scene.database.with_extension(number.to_string()))
+        .collect();
     let connections: Vec<Connection> = paths.iter().map(|path| open(path)).collect();
     for connection in &connections {
         commit(connection, "ours", 2);
     }
     let counters = lock_guard::counters();
-    assert_eq!((counters.private_descriptors, counters.parked_descriptors), (2 * DATABASES, 0), "{counters:?}");
+    assert_eq!(
+        (counters.private_descriptors, counters.parked_descriptors),
+        (2 * DATABASES, 0),
+        "{counters:?}"
+    );
     drop(connections);
     assert_eq!(lock_guard::counters(), Counters::default());
     assert!(paths.iter().all(|path| !sibling(path, "-wal").exists()));
@@ -171,14 +204,23 @@ fn no_descriptor_left(scene: &Scene) {
     drop(scene.open());
     let connection = Connection::open(&scene.database).unwrap();
     let highest = fs::read_dir("/proc/self/fd").unwrap();
-    let highest = highest.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok()).max().unwrap();
+    let highest = highest
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
+        .max()
+        .unwrap();
     let mut filler = Vec::new();
     let before = set_descriptor_limit(highest);
     while let Ok(file) = fs::File::open("/dev/null") {
         filler.push(file);
     }
-    let refused = connection.query_row("SELECT count(*) FROM t", [], |_| Ok(())).unwrap_err();
-    assert_eq!(refused.sqlite_error_code(), Some(rusqlite::ErrorCode::SystemIoFailure), "{refused}");
+    let refused = connection
+        .query_row("SELECT count(*) FROM t", [], |_| Ok(()))
+        .unwrap_err();
+    assert_eq!(
+        refused.sqlite_error_code(),
+        Some(rusqlite::ErrorCode::SystemIoFailure),
+        "{refused}"
+    );
     let counters = lock_guard::counters();
     assert!(counters.refused_locks > 0);
     assert_eq!(counters.last_refusal, libc::EMFILE);
@@ -190,7 +232,14 @@ fn no_descriptor_left(scene: &Scene) {
     drop(filler);
     assert_eq!(lock_guard::release_parked(), 0);
     let counters = lock_guard::counters();
-    assert_eq!((counters.files, counters.private_descriptors, counters.parked_descriptors), (0, 0, 0));
+    assert_eq!(
+        (
+            counters.files,
+            counters.private_descriptors,
+            counters.parked_descriptors
+        ),
+        (0, 0, 0)
+    );
 }
 
 #[test]
@@ -206,14 +255,23 @@ fn exec_leaves_nothing(scene: &Scene) {
     let connection = scene.open();
     commit(&connection, "ours", 1);
     let counters = lock_guard::counters();
-    assert!(counters.parked_descriptors + counters.private_descriptors >= 2, "{counters:?}");
+    assert!(
+        counters.parked_descriptors + counters.private_descriptors >= 2,
+        "{counters:?}"
+    );
     let listed = Command::new("ls").args(["-l", "/proc/self/fd"]).output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert!(listed.contains("/dev/") || listed.contains("pipe:"), "{listed}");
     assert!(!listed.contains("a.db"), "{listed}");
     // The same after a plain fork, whose child execs with the table as the fork left it.
     let script = "! ls -l /proc/self/fd | grep -q a.db";
-    assert_eq!(reap(fork(|| panic!("{}", Command::new("sh").args(["-c", script]).exec()))), 0);
+    assert_eq!(
+        reap(fork(|| panic!(
+            "{}",
+            Command::new("sh").args(["-c", script]).exec()
+        ))),
+        0
+    );
     drop(foreign);
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Every scenario ends with kill -9 of the parent, after a visitor has tried to take the log away.
 
+use std::fs::File;
 use std::mem::forget;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -12,15 +13,21 @@ use std::time::{Duration, Instant};
 
 use langgraph_checkpoint_rust::sqlite::lock_guard;
 
-use crate::harness::{Actor, Role, Scene, commit, count, fork, leave, reap, say, visit, wait};
+use crate::harness::{
+    Actor, Role, Scene, commit, count, fork, leave, reap, say, set_posix_lock, visit, wait,
+};
 
 pub(crate) const ROLES: &[Role] = &[
     ("fork_parent_closes", parent_closes),
     ("fork_child_closes_inherited", |scene| child_closes(scene, false)),
-    ("fork_child_opens_then_closes_inherited", |scene| child_closes(scene, true)),
+    ("fork_child_opens_then_closes_inherited", |scene| {
+        child_closes(scene, true)
+    }),
     ("fork_both_write", both_write),
     ("fork_grandchild", grandchild),
     ("fork_inherited_is_refused", inherited_is_refused),
+    ("fork_outlives_its_parent", outlives_its_parent),
+    ("fork_with_a_neighbour", with_a_neighbour),
     ("fork_at_random", at_random),
     ("fork_within_a_transaction", within_a_transaction),
 ];
@@ -43,7 +50,10 @@ fn missing<'a>(role: &str, guarded: bool, expected: &[(&'a str, usize)]) -> Vec<
     parent.go();
     parent.hear("acknowledged");
     parent.kill();
-    expected.iter().map(|&(who, rows)| (who, rows - count(&database, who))).collect()
+    expected
+        .iter()
+        .map(|&(who, rows)| (who, rows - count(&database, who)))
+        .collect()
 }
 
 /// The parent closes its connection while a child, which opened the database afresh, writes.
@@ -73,7 +83,10 @@ fn parent_closes(scene: &Scene) {
 fn the_parent_may_close_while_the_child_writes() {
     let expected = [("parent", COMMITS), ("child", 2 * COMMITS)];
     assert_kept("fork_parent_closes", &expected);
-    let lost: usize = missing("fork_parent_closes", false, &expected).iter().map(|(_, rows)| rows).sum();
+    let lost: usize = missing("fork_parent_closes", false, &expected)
+        .iter()
+        .map(|(_, rows)| rows)
+        .sum();
     assert!(lost >= COMMITS, "the planted fault was not seen");
 }
 
@@ -111,17 +124,22 @@ fn the_child_may_close_what_it_inherited() {
 
 #[test]
 fn an_inherited_connection_closed_late_releases_nothing_of_the_fresh_one() {
-    assert_kept("fork_child_opens_then_closes_inherited", &[("parent", 2 * COMMITS), ("child", COMMITS)]);
+    assert_kept(
+        "fork_child_opens_then_closes_inherited",
+        &[("parent", 2 * COMMITS), ("child", COMMITS)],
+    );
 }
 
 fn both_write(scene: &Scene) {
     let inherited = scene.open();
     commit(&inherited, "parent", 1);
     let children: Vec<i32> = (0..3)
-        .map(|_| fork(|| {
-            commit(&scene.open(), "child", COMMITS);
-            leave(0);
-        }))
+        .map(|_| {
+            fork(|| {
+                commit(&scene.open(), "child", COMMITS);
+                leave(0);
+            })
+        })
         .collect();
     say("forked");
     commit(&inherited, "parent", COMMITS);
@@ -135,7 +153,10 @@ fn both_write(scene: &Scene) {
 
 #[test]
 fn parent_and_three_children_write_at_once() {
-    assert_kept("fork_both_write", &[("parent", COMMITS + 1), ("child", 3 * COMMITS)]);
+    assert_kept(
+        "fork_both_write",
+        &[("parent", COMMITS + 1), ("child", 3 * COMMITS)],
+    );
 }
 
 /// A child of a child, with databases open in all three generations.
@@ -168,7 +189,11 @@ fn grandchild(scene: &Scene) {
 
 #[test]
 fn three_generations_write() {
-    let expected = [("parent", 2 * COMMITS), ("child", 2 * COMMITS), ("grandchild", COMMITS)];
+    let expected = [
+        ("parent", 2 * COMMITS),
+        ("child", 2 * COMMITS),
+        ("grandchild", COMMITS),
+    ];
     assert_kept("fork_grandchild", &expected);
 }
 
@@ -179,8 +204,14 @@ fn inherited_is_refused(scene: &Scene) {
     inherited.busy_timeout(Duration::ZERO).unwrap();
     let child = fork(|| {
         let started = Instant::now();
-        let refused = inherited.execute("INSERT INTO t VALUES ('child')", []).unwrap_err();
-        assert_eq!(refused.sqlite_error_code(), Some(rusqlite::ErrorCode::SystemIoFailure), "{refused}");
+        let refused = inherited
+            .execute("INSERT INTO t VALUES ('child')", [])
+            .unwrap_err();
+        assert_eq!(
+            refused.sqlite_error_code(),
+            Some(rusqlite::ErrorCode::SystemIoFailure),
+            "{refused}"
+        );
         assert!(started.elapsed() < Duration::from_millis(100));
         assert!(lock_guard::counters().refused_locks > 0);
         leave(0);
@@ -194,10 +225,68 @@ fn an_inherited_connection_is_refused_in_the_child() {
     crate::harness::play("fork_inherited_is_refused");
 }
 
+/// A child that does nothing must not keep its dead parent's locks alive.
+fn outlives_its_parent(scene: &Scene) {
+    let connection = scene.open();
+    connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+    fork(|| {
+        let end = scene.database.with_extension("end");
+        while !end.exists() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        std::fs::remove_file(end).unwrap();
+        leave(0);
+    });
+    say("forked");
+    wait();
+}
+
+#[test]
+fn the_locks_of_a_dead_parent_are_gone_while_its_child_lives() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("a.db");
+    let mut parent = Actor::start("fork_outlives_its_parent", true, &database);
+    parent.hear("forked");
+    assert!(!Actor::start("try_write", false, &database).ended_well());
+    parent.kill();
+    let free = Actor::start("try_write", false, &database).ended_well();
+    let end = database.with_extension("end");
+    std::fs::write(&end, "").unwrap();
+    while end.exists() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(free);
+}
+
+/// In the child, closing what it inherited takes no lock away from other code of the child.
+fn with_a_neighbour(scene: &Scene) {
+    let mut inherited = Some(scene.open());
+    commit(inherited.as_ref().unwrap(), "parent", 1);
+    let child = fork(|| {
+        let neighbour = File::options()
+            .read(true)
+            .write(true)
+            .open(&scene.database)
+            .unwrap();
+        assert!(set_posix_lock(&neighbour, libc::F_WRLCK, (100, 1)));
+        drop(inherited.take());
+        let taken = fork(|| leave(i32::from(set_posix_lock(&neighbour, libc::F_WRLCK, (100, 1)))));
+        assert_eq!(reap(taken), 0, "the neighbour's lock is gone");
+    });
+    assert_eq!(reap(child), 0);
+}
+
+#[test]
+fn closing_what_was_inherited_spares_the_childs_neighbour() {
+    crate::harness::play("fork_with_a_neighbour");
+}
+
 /// The parent is inside a write transaction when it forks; the child dies, and opens nothing.
 fn within_a_transaction(scene: &Scene) {
     let connection = scene.open();
-    connection.execute_batch("BEGIN IMMEDIATE; INSERT INTO t VALUES ('parent')").unwrap();
+    connection
+        .execute_batch("BEGIN IMMEDIATE; INSERT INTO t VALUES ('parent')")
+        .unwrap();
     assert_eq!(reap(fork(|| ())), 0);
     let other = scene.open();
     other.busy_timeout(Duration::ZERO).unwrap();
@@ -206,7 +295,9 @@ fn within_a_transaction(scene: &Scene) {
             let fresh = rusqlite::Connection::open(&scene.database).unwrap();
             fresh.busy_timeout(Duration::ZERO).unwrap();
             fresh.execute_batch("BEGIN IMMEDIATE").unwrap_err();
-            let rows: i64 = fresh.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
+            let rows: i64 = fresh
+                .query_row("SELECT count(*) FROM t", [], |row| row.get(0))
+                .unwrap();
             assert_eq!(rows, 0);
         })),
         0
@@ -231,7 +322,11 @@ fn at_random(scene: &Scene) {
     let acknowledged = Arc::new(AtomicUsize::new(0));
     let busy: Vec<_> = (0..8)
         .map(|number| {
-            let (stop, acknowledged, path) = (Arc::clone(&stop), Arc::clone(&acknowledged), scene.database.clone());
+            let (stop, acknowledged, path) = (
+                Arc::clone(&stop),
+                Arc::clone(&acknowledged),
+                scene.database.clone(),
+            );
             thread::spawn(move || {
                 let mut connection = crate::harness::open(&path);
                 while !stop.load(Ordering::Relaxed) {
@@ -239,7 +334,9 @@ fn at_random(scene: &Scene) {
                         commit(&connection, "parent", 1);
                         acknowledged.fetch_add(1, Ordering::Relaxed);
                     } else {
-                        connection.query_row("SELECT count(*) FROM t", [], |_| Ok(())).unwrap();
+                        connection
+                            .query_row("SELECT count(*) FROM t", [], |_| Ok(()))
+                            .unwrap();
                     }
                     if number % 4 == 3 {
                         connection = crate::harness::open(&path);
@@ -316,6 +413,9 @@ impl Gate {
     fn pass(&self) {
         let mut byte = [0_u8];
         // SAFETY: writes one byte.
-        assert_eq!(unsafe { libc::read(self.ends[0], byte.as_mut_ptr().cast(), 1) }, 1);
+        assert_eq!(
+            unsafe { libc::read(self.ends[0], byte.as_mut_ptr().cast(), 1) },
+            1
+        );
     }
 }

@@ -30,7 +30,9 @@ impl Scene {
         } else {
             assert_eq!(lock_guard::disable_before_first_open(), Status::Disabled);
         }
-        Self { database: std::env::var_os("LOCK_GUARD_DATABASE").unwrap().into() }
+        Self {
+            database: std::env::var_os("LOCK_GUARD_DATABASE").unwrap().into(),
+        }
     }
 
     pub(crate) fn open(&self) -> Connection {
@@ -110,9 +112,14 @@ impl Actor {
     pub(crate) fn hear(&mut self, expected: &str) -> String {
         loop {
             let mut line = String::new();
-            assert!(self.output.read_line(&mut line).unwrap() > 0, "ended before it said {expected}");
+            assert!(
+                self.output.read_line(&mut line).unwrap() > 0,
+                "ended before it said {expected}"
+            );
             if let Some(said) = line.trim_end().strip_prefix('@') {
-                let rest = said.strip_prefix(expected).unwrap_or_else(|| panic!("said {said}, not {expected}"));
+                let rest = said
+                    .strip_prefix(expected)
+                    .unwrap_or_else(|| panic!("said {said}, not {expected}"));
                 return rest.trim_start().to_owned();
             }
         }
@@ -152,9 +159,13 @@ pub(crate) fn visit(database: &Path) {
 /// The rows of `who`, read by a fresh process's worth of state: this process has never opened the file.
 pub(crate) fn count(database: &Path, who: &str) -> usize {
     let connection = Connection::open(database).unwrap();
-    let healthy: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    let healthy: String = connection
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(healthy, "ok");
-    let rows: i64 = connection.query_row("SELECT count(*) FROM t WHERE who=?1", [who], |row| row.get(0)).unwrap();
+    let rows: i64 = connection
+        .query_row("SELECT count(*) FROM t WHERE who=?1", [who], |row| row.get(0))
+        .unwrap();
     rows.try_into().unwrap()
 }
 
@@ -204,5 +215,9 @@ pub(crate) fn reap(child: i32) -> i32 {
     let mut status = 0;
     // SAFETY: writes one integer.
     assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-    if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 128 + libc::WTERMSIG(status) }
+    if libc::WIFEXITED(status) {
+        libc::WEXITSTATUS(status)
+    } else {
+        128 + libc::WTERMSIG(status)
+    }
 }

@@ -7,6 +7,7 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use langgraph_checkpoint_rust::sqlite::lock_guard::holder::write_lock_holder;
 use rusqlite::{Connection, TransactionBehavior, ffi};
 
 use crate::harness::{Actor, Role, Scene, fork, leave, lock_request, play, reap, say, set_posix_lock, wait};
@@ -31,11 +32,19 @@ fn count_up(scene: &Scene, journal: &str) {
             thread::spawn(move || {
                 let mut connection = Connection::open(path).unwrap();
                 connection.busy_timeout(Duration::from_secs(20)).unwrap();
-                connection.execute_batch(&format!("PRAGMA journal_mode={journal}; PRAGMA synchronous=OFF")).unwrap();
+                connection
+                    .execute_batch(&format!("PRAGMA journal_mode={journal}; PRAGMA synchronous=OFF"))
+                    .unwrap();
                 for _ in 0..TURNS {
-                    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
-                    let number: i64 = transaction.query_row("SELECT number FROM n", [], |row| row.get(0)).unwrap();
-                    transaction.execute("UPDATE n SET number=?1", [number + 1]).unwrap();
+                    let transaction = connection
+                        .transaction_with_behavior(TransactionBehavior::Immediate)
+                        .unwrap();
+                    let number: i64 = transaction
+                        .query_row("SELECT number FROM n", [], |row| row.get(0))
+                        .unwrap();
+                    transaction
+                        .execute("UPDATE n SET number=?1", [number + 1])
+                        .unwrap();
                     transaction.commit().unwrap();
                 }
             })
@@ -62,19 +71,30 @@ fn counts_exactly(role: &str, journal: &str) {
     let directory = tempfile::tempdir().unwrap();
     let database = directory.path().join("a.db");
     let connection = Connection::open(&database).unwrap();
-    let setup = format!("PRAGMA journal_mode={journal}; CREATE TABLE n(number INTEGER); INSERT INTO n VALUES (0)");
+    let setup =
+        format!("PRAGMA journal_mode={journal}; CREATE TABLE n(number INTEGER); INSERT INTO n VALUES (0)");
     connection.execute_batch(&setup).unwrap();
     drop(connection);
-    let actors: Vec<Actor> = [true, true, false].map(|guarded| Actor::start(role, guarded, &database)).into();
-    let python = Command::new("python3").args(["-c", PYTHON]).arg(&database).arg(TURNS.to_string()).spawn();
+    let actors: Vec<Actor> = [true, true, false]
+        .map(|guarded| Actor::start(role, guarded, &database))
+        .into();
+    let python = Command::new("python3")
+        .args(["-c", PYTHON])
+        .arg(&database)
+        .arg(TURNS.to_string())
+        .spawn();
     let has_python = python.is_ok_and(|mut child: Child| child.wait().unwrap().success());
     for actor in actors {
         actor.finish();
     }
     let connection = Connection::open(&database).unwrap();
-    let number: i64 = connection.query_row("SELECT number FROM n", [], |row| row.get(0)).unwrap();
+    let number: i64 = connection
+        .query_row("SELECT number FROM n", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(number, TURNS * (3 * THREADS + i64::from(has_python)));
-    let healthy: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    let healthy: String = connection
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(healthy, "ok");
 }
 
@@ -94,7 +114,11 @@ fn can_write(scene: &Scene) -> bool {
     match connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK") {
         Ok(()) => true,
         Err(error) => {
-            assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy), "{error}");
+            assert_eq!(
+                error.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::DatabaseBusy),
+                "{error}"
+            );
             false
         }
     }
@@ -124,8 +148,14 @@ fn a_held_write_lock_is_busy_for_every_other_process() {
         actor.hear("held");
         assert!(!writes(true, &database), "holder guarded: {holder}");
         assert!(!writes(false, &database), "holder guarded: {holder}");
+        assert_eq!(
+            write_lock_holder(&database),
+            u32::try_from(actor.id()).ok(),
+            "holder guarded: {holder}"
+        );
         actor.go();
         actor.hear("free");
+        assert_eq!(write_lock_holder(&database), None);
         assert!(writes(true, &database), "holder guarded: {holder}");
         assert!(writes(false, &database), "holder guarded: {holder}");
         actor.go();
@@ -174,13 +204,19 @@ fn get_lock(scene: &Scene) {
     assert!(number >= 0);
 
     let free = ask(number, libc::F_WRLCK, (5, 0));
-    assert_eq!((i32::from(free.l_type), free.l_start, free.l_len, free.l_pid), (libc::F_UNLCK, 5, 0, 77));
+    assert_eq!(
+        (i32::from(free.l_type), free.l_start, free.l_len, free.l_pid),
+        (libc::F_UNLCK, 5, 0, 77)
+    );
 
     // Another process: its pid and its range.
     let mut holder = Actor::start("wait_lock", false, &scene.database);
     holder.hear("locked");
     let taken = ask(number, libc::F_RDLCK, (0, 0));
-    assert_eq!((i32::from(taken.l_type), taken.l_start, taken.l_len), (libc::F_WRLCK, 10, 5));
+    assert_eq!(
+        (i32::from(taken.l_type), taken.l_start, taken.l_len),
+        (libc::F_WRLCK, 10, 5)
+    );
     assert_eq!(taken.l_pid, holder.id());
     let mut request = lock_request(libc::F_RDLCK, (12, 1));
     assert_eq!((calls.fcntl)(number, libc::F_SETLK, &raw mut request), -1);
@@ -194,8 +230,15 @@ fn get_lock(scene: &Scene) {
     holder.finish();
 
     // Our own lock is not in our way; a second library's lock in this process is, with our pid.
-    assert_eq!(i32::from(ask(number, libc::F_WRLCK, (0, 0)).l_type), libc::F_UNLCK);
-    let neighbour = File::options().read(true).write(true).open(&scene.database).unwrap();
+    assert_eq!(
+        i32::from(ask(number, libc::F_WRLCK, (0, 0)).l_type),
+        libc::F_UNLCK
+    );
+    let neighbour = File::options()
+        .read(true)
+        .write(true)
+        .open(&scene.database)
+        .unwrap();
     assert!(set_posix_lock(&neighbour, libc::F_WRLCK, (100, 1)));
     let taken = ask(number, libc::F_RDLCK, (100, 1));
     assert_eq!(taken.l_pid, i32::try_from(std::process::id()).unwrap());
@@ -214,14 +257,22 @@ fn get_lock(scene: &Scene) {
     // The neighbour's lock survives the close of our last descriptor; ours is released.
     assert_eq!((calls.close)(reader), 0);
     assert_eq!((calls.close)(number), 0);
-    let granted = |range| reap(fork(|| leave(i32::from(set_posix_lock(&neighbour, libc::F_WRLCK, range))))) == 1;
+    let granted = |range| {
+        reap(fork(|| {
+            leave(i32::from(set_posix_lock(&neighbour, libc::F_WRLCK, range)))
+        })) == 1
+    };
     assert!(!granted((100, 1)), "the neighbour's lock is gone");
     assert!(granted((12, 1)), "our lock is still there");
 }
 
 /// Holds a POSIX lock until told to go, and a little longer.
 fn wait_lock(scene: &Scene) {
-    let file = File::options().read(true).write(true).open(&scene.database).unwrap();
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(&scene.database)
+        .unwrap();
     assert!(set_posix_lock(&file, libc::F_WRLCK, (10, 5)));
     say("locked");
     wait();

@@ -4,7 +4,14 @@
 //! installed once per process and most scenarios end with SIGKILL. Each loss scenario also runs with the
 //! guard off and must lose there: a test that cannot see the fault proves nothing.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-#![allow(unsafe_code, reason = "fork, kill and record locks, as other software uses them")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers as well"
+)]
+#![allow(
+    unsafe_code,
+    reason = "fork, kill and record locks, as other software uses them"
+)]
 
 mod cost;
 mod files;
@@ -20,7 +27,13 @@ fn role() {
     let Ok(name) = std::env::var("LOCK_GUARD_ROLE") else {
         return;
     };
-    let roles = [neighbours::ROLES, forks::ROLES, files::ROLES, locks::ROLES, cost::ROLES];
+    let roles = [
+        neighbours::ROLES,
+        forks::ROLES,
+        files::ROLES,
+        locks::ROLES,
+        cost::ROLES,
+    ];
     let role = roles.concat().into_iter().find(|(known, _)| *known == name);
     let (_, run) = role.unwrap_or_else(|| panic!("no role {name}"));
     run(&harness::Scene::begin());

@@ -5,20 +5,27 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
-use langgraph_checkpoint_rust::sqlite::lock_guard;
+use langgraph_checkpoint_rust::sqlite::{foreign_sqlite, lock_guard};
 
 use crate::harness::{
-    Actor, Role, SHARED_BYTES, Scene, commit, count, fork, leave, reap, say, set_posix_lock, sibling, visit, wait,
+    Actor, Role, SHARED_BYTES, Scene, commit, count, fork, leave, reap, say, set_posix_lock, sibling, visit,
+    wait,
 };
 use crate::second_sqlite::{self, Neighbour};
 
 pub(crate) const ROLES: &[Role] = &[
     ("visit", visit_as_the_last_one),
-    ("plain_close", |scene| ours(scene, || read_plainly(&scene.database))),
-    ("library_close", |scene| ours(scene, || drop(Neighbour::open(&scene.database)))),
+    ("plain_close", |scene| {
+        ours(scene, || read_plainly(&scene.database))
+    }),
+    ("library_close", |scene| {
+        ours(scene, || drop(Neighbour::open(&scene.database)))
+    }),
     ("we_close", |scene| theirs(scene, || drop(scene.open()))),
     ("we_open_and_close_unused", |scene| {
-        theirs(scene, || drop(rusqlite::Connection::open(&scene.database).unwrap()));
+        theirs(scene, || {
+            drop(rusqlite::Connection::open(&scene.database).unwrap())
+        });
     }),
     ("we_fork", |scene| {
         let inherited = scene.open();
@@ -29,6 +36,7 @@ pub(crate) const ROLES: &[Role] = &[
         });
     }),
     ("parking", parking),
+    ("detect", detect),
 ];
 
 const FIRST: usize = 200;
@@ -44,8 +52,14 @@ fn read_plainly(path: &Path) {
 fn visit_as_the_last_one(scene: &Scene) {
     let connection = scene.open();
     commit(&connection, "visitor", 1);
-    connection.query_row("PRAGMA wal_checkpoint", [], |_| Ok(())).unwrap();
-    let file = File::options().read(true).write(true).open(&scene.database).unwrap();
+    connection
+        .query_row("PRAGMA wal_checkpoint", [], |_| Ok(()))
+        .unwrap();
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(&scene.database)
+        .unwrap();
     if set_posix_lock(&file, libc::F_WRLCK, SHARED_BYTES) {
         std::fs::remove_file(sibling(&scene.database, "-wal")).unwrap();
         std::fs::remove_file(sibling(&scene.database, "-shm")).unwrap();
@@ -137,7 +151,10 @@ fn python_that_visits_cannot_take_the_log_away() {
     let mut writer = Actor::start("plain_close", true, &database);
     writer.hear("disturbed");
     let script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM t'); c.close()";
-    let visited = Command::new("python3").args(["-c", script]).arg(&database).status();
+    let visited = Command::new("python3")
+        .args(["-c", script])
+        .arg(&database)
+        .status();
     if !visited.is_ok_and(|status| status.success()) {
         return;
     }
@@ -161,7 +178,11 @@ fn parking(scene: &Scene) {
     let counters = lock_guard::counters();
     assert!((1..=2).contains(&counters.parked_descriptors), "{counters:?}");
     assert_eq!(counters.private_descriptors, 1, "{counters:?}");
-    assert_eq!(lock_guard::release_parked(), counters.parked_descriptors, "the neighbour is still there");
+    assert_eq!(
+        lock_guard::release_parked(),
+        counters.parked_descriptors,
+        "the neighbour is still there"
+    );
     drop(foreign);
     assert_eq!(lock_guard::release_parked(), 0);
     assert_eq!(lock_guard::counters(), lock_guard::Counters::default());
@@ -171,4 +192,26 @@ fn parking(scene: &Scene) {
 #[test]
 fn parked_descriptors_are_bounded_and_released() {
     crate::harness::play("parking");
+}
+
+/// The detector counts libraries, not connections.
+fn detect(scene: &Scene) {
+    assert!(!foreign_sqlite::is_present(&scene.database));
+    let one = scene.open();
+    let two = scene.open();
+    commit(&one, "ours", 1);
+    commit(&two, "ours", 1);
+    assert!(!foreign_sqlite::is_present(&scene.database));
+    let neighbour = Neighbour::open(&scene.database);
+    neighbour.commit("theirs", 1);
+    assert!(foreign_sqlite::is_present(&scene.database));
+    drop(neighbour);
+    assert!(!foreign_sqlite::is_present(&scene.database));
+}
+
+#[test]
+fn the_detector_sees_a_second_library() {
+    if second_sqlite::available() {
+        crate::harness::play("detect");
+    }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::ptr::null_mut;
 
 type Open = unsafe extern "C" fn(*const c_char, *mut *mut c_void) -> c_int;
-type Execute = unsafe extern "C" fn(*mut c_void, *const c_char, *mut c_void, *mut c_void, *mut c_void) -> c_int;
+type Execute =
+    unsafe extern "C" fn(*mut c_void, *const c_char, *mut c_void, *mut c_void, *mut c_void) -> c_int;
 type Close = unsafe extern "C" fn(*mut c_void) -> c_int;
 
 /// A connection of the second library.
@@ -40,7 +41,11 @@ impl Neighbour {
             let execute: Execute = std::mem::transmute(libc::dlsym(library, c"sqlite3_exec".as_ptr()));
             let close: Close = std::mem::transmute(libc::dlsym(library, c"sqlite3_close".as_ptr()));
             assert_eq!(open(path.as_ptr(), &raw mut handle), 0);
-            let neighbour = Self { handle, execute, close };
+            let neighbour = Self {
+                handle,
+                execute,
+                close,
+            };
             neighbour.execute("PRAGMA busy_timeout=10000; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0; SELECT count(*) FROM sqlite_master");
             neighbour
         }

@@ -4,7 +4,10 @@
 //! in the descriptions that the parent still has open), forgets the table and counts a new generation. Both
 //! find `SQLite`'s static mutexes free: no other thread of the parent holds one at the instant of the fork,
 //! so the child can open databases afresh. Every wait is bounded; what could not be had is done without.
-#![allow(unsafe_code, reason = "fork handlers, a table that outlives its generation, SQLite's static mutexes")]
+#![allow(
+    unsafe_code,
+    reason = "fork handlers, a table that outlives its generation, SQLite's static mutexes"
+)]
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::null_mut;
@@ -53,7 +56,10 @@ struct HeldCell(UnsafeCell<Held>);
 // SAFETY: only the thread that won FORKING touches the cell, and it gives FORKING back afterwards.
 unsafe impl Sync for HeldCell {}
 
-static HELD: HeldCell = HeldCell(UnsafeCell::new(Held { table: None, mutexes: [null_mut(); STATIC_MUTEXES.len()] }));
+static HELD: HeldCell = HeldCell(UnsafeCell::new(Held {
+    table: None,
+    mutexes: [null_mut(); STATIC_MUTEXES.len()],
+}));
 static FORKING: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
@@ -81,7 +87,9 @@ pub(super) fn table() -> MutexGuard<'static, Table> {
         }
     }
     // SAFETY: a published table is never freed.
-    unsafe { &*current }.lock().unwrap_or_else(PoisonError::into_inner)
+    unsafe { &*current }
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Registers the handlers.
@@ -150,7 +158,11 @@ fn try_table() -> Option<MutexGuard<'static, Table>> {
 
 extern "C" fn prepare() {
     let saved = sys::errno();
-    if bounded(|| FORKING.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()) {
+    if bounded(|| {
+        FORKING
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+    }) {
         PREPARED.set(true);
         // SAFETY: this thread has just won FORKING.
         let held = unsafe { &mut *HELD.0.get() };

@@ -44,7 +44,10 @@ pub(super) struct State {
 
 impl Inode {
     pub(super) fn new(id: FileId) -> Self {
-        Self { id, state: Mutex::default() }
+        Self {
+            id,
+            state: Mutex::default(),
+        }
     }
 }
 
@@ -98,14 +101,12 @@ impl State {
     }
 
     fn private(&mut self, descriptor: RawFd, id: FileId, access: Access) -> Result<Private, Errno> {
-        match self.private {
-            Some(private) => Ok(private),
-            None => {
-                let private = Self::open_private(descriptor, id, access == Access::ReadWrite)?;
-                self.private = Some(private);
-                Ok(private)
-            }
+        if let Some(private) = self.private {
+            return Ok(private);
         }
+        let private = Self::open_private(descriptor, id, access == Access::ReadWrite)?;
+        self.private = Some(private);
+        Ok(private)
     }
 
     /// Replaces a read-only private descriptor by a writable one that holds the same locks.
@@ -115,7 +116,10 @@ impl State {
     fn upgrade(&mut self, old: Private, descriptor: RawFd, id: FileId) -> Result<Private, Errno> {
         let new = Self::open_private(descriptor, id, true)?;
         let carried = self.shared.iter().try_for_each(|range| {
-            sys::set_lock(new.number, &sys::request(libc::F_RDLCK, (range.0, ranges::length_of(range))))
+            sys::set_lock(
+                new.number,
+                &sys::request(libc::F_RDLCK, (range.0, ranges::length_of(range))),
+            )
         });
         if let Err(cause) = carried {
             self.retire(new);
@@ -130,8 +134,15 @@ impl State {
     fn retire(&mut self, private: Private) {
         // Cannot fail: nothing is allocated for unlocking a whole file.
         let _ = sys::set_lock(private.number, &sys::request(libc::F_UNLCK, (0, 0)));
-        let access = if private.writable { Access::ReadWrite } else { Access::ReadOnly };
-        self.parked.push(Parked { number: private.number, access });
+        let access = if private.writable {
+            Access::ReadWrite
+        } else {
+            Access::ReadOnly
+        };
+        self.parked.push(Parked {
+            number: private.number,
+            access,
+        });
         park::PARKED.fetch_add(1, Ordering::Relaxed);
     }
 

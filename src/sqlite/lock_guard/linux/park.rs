@@ -25,7 +25,12 @@ pub(super) struct Parked {
 
 /// Whether foreign code has the inode open, given what a look at `/proc` found before the locks were taken.
 /// When in doubt, yes.
-fn shared_with_others(found: Option<&[(RawFd, FileId)]>, id: FileId, closing: Option<RawFd>, table: &Table) -> bool {
+fn shared_with_others(
+    found: Option<&[(RawFd, FileId)]>,
+    id: FileId,
+    closing: Option<RawFd>,
+    table: &Table,
+) -> bool {
     let Some(found) = found else {
         return true;
     };
@@ -67,7 +72,11 @@ pub(super) fn close(number: RawFd) -> c_int {
         None => return sys::close(number),
     };
     let quiet = sidecar && lock_state(&inode).private.is_none();
-    let found = if quiet { Some(Vec::new()) } else { sys::descriptors_of(&[inode.id]).ok() };
+    let found = if quiet {
+        Some(Vec::new())
+    } else {
+        sys::descriptors_of(&[inode.id]).ok()
+    };
 
     let mut state = lock_state(&inode);
     let mut table = fork::table();
@@ -77,7 +86,11 @@ pub(super) fn close(number: RawFd) -> c_int {
         state.unlock_all();
     }
     if shared_with_others(found.as_deref(), inode.id, Some(number), &table) {
-        let access = if sys::is_writable(number) { Access::ReadWrite } else { Access::ReadOnly };
+        let access = if sys::is_writable(number) {
+            Access::ReadWrite
+        } else {
+            Access::ReadOnly
+        };
         state.parked.push(Parked { number, access });
         PARKED.fetch_add(1, Ordering::Relaxed);
         table.owned.insert(number, inode.id);
@@ -101,8 +114,13 @@ pub(super) fn reuse(path: &CStr, access: Access) -> Option<RawFd> {
     if PARKED.load(Ordering::Relaxed) == 0 {
         return None;
     }
-    let identity = sys::identify_path(path).ok().filter(|identity| identity.regular)?;
-    let inode = fork::table().inodes.get(&identity.id).map(|entry| Arc::clone(&entry.inode))?;
+    let identity = sys::identify_path(path)
+        .ok()
+        .filter(|identity| identity.regular)?;
+    let inode = fork::table()
+        .inodes
+        .get(&identity.id)
+        .map(|entry| Arc::clone(&entry.inode))?;
     let mut state = lock_state(&inode);
     let place = state.parked.iter().position(|parked| parked.access == access)?;
     let number = state.parked.swap_remove(place).number;
@@ -126,7 +144,10 @@ pub(crate) fn release_parked() -> usize {
     let inodes: Vec<Arc<Inode>> = {
         let table = fork::table();
         let ids: HashSet<FileId> = table.owned.values().copied().collect();
-        ids.iter().filter_map(|id| table.inodes.get(id)).map(|entry| Arc::clone(&entry.inode)).collect()
+        ids.iter()
+            .filter_map(|id| table.inodes.get(id))
+            .map(|entry| Arc::clone(&entry.inode))
+            .collect()
     };
     let ids: Vec<FileId> = inodes.iter().map(|inode| inode.id).collect();
     let found = sys::descriptors_of(&ids).ok();

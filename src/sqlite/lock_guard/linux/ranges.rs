@@ -8,12 +8,23 @@ pub(super) struct RangeSet {
 
 /// The inclusive range of a lock request, whose length 0 means "to the end, however far the file grows".
 pub(super) fn of_request(start: i64, length: i64) -> (i64, i64) {
-    (start, if length == 0 { i64::MAX } else { start.saturating_add(length - 1) })
+    (
+        start,
+        if length == 0 {
+            i64::MAX
+        } else {
+            start.saturating_add(length - 1)
+        },
+    )
 }
 
 /// The length that stands for an inclusive range in a lock request.
 pub(super) fn length_of(range: (i64, i64)) -> i64 {
-    if range.1 == i64::MAX { 0 } else { range.1 - range.0 + 1 }
+    if range.1 == i64::MAX {
+        0
+    } else {
+        range.1 - range.0 + 1
+    }
 }
 
 impl RangeSet {

@@ -1,5 +1,8 @@
 //! The system calls the guard needs, as safe functions over descriptors' numbers.
-#![allow(unsafe_code, reason = "system calls that std does not offer; each block says why it is sound")]
+#![allow(
+    unsafe_code,
+    reason = "system calls that std does not offer; each block says why it is sound"
+)]
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -41,7 +44,10 @@ fn check(result: c_int) -> Result<c_int, Errno> {
 
 fn identity_of(status: &stat) -> Identity {
     Identity {
-        id: FileId { device: status.st_dev, inode: status.st_ino },
+        id: FileId {
+            device: status.st_dev,
+            inode: status.st_ino,
+        },
         regular: status.st_mode & libc::S_IFMT == libc::S_IFREG,
     }
 }
@@ -129,7 +135,10 @@ pub(super) fn request(kind: c_int, (start, length): (i64, i64)) -> flock {
 
 /// Sleeps, or returns false if a signal came first.
 pub(super) fn sleep_microseconds(microseconds: u32) -> bool {
-    let pause = libc::timespec { tv_sec: 0, tv_nsec: i64::from(microseconds) * 1_000 };
+    let pause = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: i64::from(microseconds) * 1_000,
+    };
     // SAFETY: reads one `timespec`; a null second pointer is allowed.
     unsafe { libc::nanosleep(&raw const pause, std::ptr::null_mut()) == 0 }
 }
@@ -151,7 +160,10 @@ fn identify_cached(descriptor: RawFd) -> Result<FileId, Errno> {
         Ok(_) => {
             // SAFETY: statx succeeded, so `status` is initialised.
             let status = unsafe { status.assume_init() };
-            Ok(FileId { device: libc::makedev(status.stx_dev_major, status.stx_dev_minor), inode: status.stx_ino })
+            Ok(FileId {
+                device: libc::makedev(status.stx_dev_major, status.stx_dev_minor),
+                inode: status.stx_ino,
+            })
         }
         // Kernels before 4.11, and system call filters that do not know it.
         Err(libc::ENOSYS | libc::EPERM) => identify(descriptor).map(|identity| identity.id),

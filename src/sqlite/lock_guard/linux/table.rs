@@ -19,7 +19,11 @@ pub(super) enum Access {
 
 impl Access {
     pub(super) fn of_flags(flags: c_int) -> Self {
-        if flags & libc::O_ACCMODE == libc::O_RDONLY { Self::ReadOnly } else { Self::ReadWrite }
+        if flags & libc::O_ACCMODE == libc::O_RDONLY {
+            Self::ReadOnly
+        } else {
+            Self::ReadWrite
+        }
     }
 }
 
@@ -57,14 +61,24 @@ impl Table {
     }
 
     pub(super) fn entry(&mut self, id: FileId) -> &mut Entry {
-        self.inodes.entry(id).or_insert_with(|| Entry { inode: Arc::new(Inode::new(id)), live: 0 })
+        self.inodes.entry(id).or_insert_with(|| Entry {
+            inode: Arc::new(Inode::new(id)),
+            live: 0,
+        })
     }
 
     pub(super) fn insert(&mut self, number: RawFd, id: FileId, access: Access, sidecar: bool) -> Arc<Inode> {
         let entry = self.entry(id);
         entry.live += 1;
         let inode = Arc::clone(&entry.inode);
-        self.descriptors.insert(number, Descriptor { inode: Arc::clone(&inode), access, sidecar });
+        self.descriptors.insert(
+            number,
+            Descriptor {
+                inode: Arc::clone(&inode),
+                access,
+                sidecar,
+            },
+        );
         inode
     }
 
@@ -98,7 +112,10 @@ pub(super) fn register(number: RawFd, access: Access, sidecar: bool) {
         let mut table = fork::table();
         // A number that is still known here was closed behind our back, since the kernel gave it out again.
         table.remove(number);
-        let stale = table.owned.remove(&number).and_then(|id| table.inodes.get(&id).map(|entry| Arc::clone(&entry.inode)));
+        let stale = table
+            .owned
+            .remove(&number)
+            .and_then(|id| table.inodes.get(&id).map(|entry| Arc::clone(&entry.inode)));
         if !identity.regular {
             return;
         }
