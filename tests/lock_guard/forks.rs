@@ -21,7 +21,7 @@ pub(crate) const ROLES: &[Role] = &[
     ("fork_parent_closes", parent_closes),
     ("fork_child_closes_inherited", |scene| child_closes(scene, false)),
     ("fork_child_opens_then_closes_inherited", |scene| {
-        child_closes(scene, true)
+        child_closes(scene, true);
     }),
     ("fork_both_write", both_write),
     ("fork_grandchild", grandchild),

@@ -2,6 +2,7 @@
 
 use std::ffi::{CString, c_char, c_int};
 use std::fs::File;
+use std::mem::transmute;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Child, Command};
 use std::thread;
@@ -163,11 +164,16 @@ fn a_held_write_lock_is_busy_for_every_other_process() {
     }
 }
 
+type Call = unsafe extern "C" fn();
+type Open = extern "C" fn(*const c_char, c_int, c_int) -> c_int;
+type Close = extern "C" fn(c_int) -> c_int;
+type Fcntl = extern "C" fn(c_int, c_int, *mut libc::flock) -> c_int;
+
 /// `SQLite`'s own system calls, the guard's replacements among them.
 struct Calls {
-    open: extern "C" fn(*const c_char, c_int, c_int) -> c_int,
-    close: extern "C" fn(c_int) -> c_int,
-    fcntl: extern "C" fn(c_int, c_int, *mut libc::flock) -> c_int,
+    open: Open,
+    close: Close,
+    fcntl: Fcntl,
 }
 
 impl Calls {
@@ -177,9 +183,9 @@ impl Calls {
             let vfs = ffi::sqlite3_vfs_find(c"unix".as_ptr());
             let get = (*vfs).xGetSystemCall.unwrap();
             Self {
-                open: std::mem::transmute(get(vfs, c"open".as_ptr()).unwrap()),
-                close: std::mem::transmute(get(vfs, c"close".as_ptr()).unwrap()),
-                fcntl: std::mem::transmute(get(vfs, c"fcntl".as_ptr()).unwrap()),
+                open: transmute::<Call, Open>(get(vfs, c"open".as_ptr()).unwrap()),
+                close: transmute::<Call, Close>(get(vfs, c"close".as_ptr()).unwrap()),
+                fcntl: transmute::<Call, Fcntl>(get(vfs, c"fcntl".as_ptr()).unwrap()),
             }
         }
     }

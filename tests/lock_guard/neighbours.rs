@@ -16,15 +16,15 @@ use crate::second_sqlite::{self, Neighbour};
 pub(crate) const ROLES: &[Role] = &[
     ("visit", visit_as_the_last_one),
     ("plain_close", |scene| {
-        ours(scene, || read_plainly(&scene.database))
+        ours(scene, || read_plainly(&scene.database));
     }),
     ("library_close", |scene| {
-        ours(scene, || drop(Neighbour::open(&scene.database)))
+        ours(scene, || drop(Neighbour::open(&scene.database)));
     }),
     ("we_close", |scene| theirs(scene, || drop(scene.open()))),
     ("we_open_and_close_unused", |scene| {
         theirs(scene, || {
-            drop(rusqlite::Connection::open(&scene.database).unwrap())
+            drop(rusqlite::Connection::open(&scene.database).unwrap());
         });
     }),
     ("we_fork", |scene| {

@@ -37,9 +37,12 @@ impl Neighbour {
         let mut handle = null_mut();
         // SAFETY: the library's documented functions, with the signatures of its documentation.
         unsafe {
-            let open: Open = std::mem::transmute(libc::dlsym(library, c"sqlite3_open".as_ptr()));
-            let execute: Execute = std::mem::transmute(libc::dlsym(library, c"sqlite3_exec".as_ptr()));
-            let close: Close = std::mem::transmute(libc::dlsym(library, c"sqlite3_close".as_ptr()));
+            let open =
+                std::mem::transmute::<*mut c_void, Open>(libc::dlsym(library, c"sqlite3_open".as_ptr()));
+            let execute =
+                std::mem::transmute::<*mut c_void, Execute>(libc::dlsym(library, c"sqlite3_exec".as_ptr()));
+            let close =
+                std::mem::transmute::<*mut c_void, Close>(libc::dlsym(library, c"sqlite3_close".as_ptr()));
             assert_eq!(open(path.as_ptr(), &raw mut handle), 0);
             let neighbour = Self {
                 handle,
