@@ -15,6 +15,7 @@
 
 mod cost;
 mod files;
+mod fork_edges;
 mod forks;
 mod harness;
 mod locks;
@@ -30,6 +31,7 @@ fn role() {
     let roles = [
         neighbours::ROLES,
         forks::ROLES,
+        fork_edges::ROLES,
         files::ROLES,
         locks::ROLES,
         cost::ROLES,

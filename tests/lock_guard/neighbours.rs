@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use langgraph_checkpoint_rust::sqlite::{foreign_sqlite, lock_guard};
 
@@ -37,6 +39,8 @@ pub(crate) const ROLES: &[Role] = &[
     }),
     ("parking", parking),
     ("detect", detect),
+    ("exclude", exclude),
+    ("mingle", mingle),
 ];
 
 const FIRST: usize = 200;
@@ -52,15 +56,15 @@ fn read_plainly(path: &Path) {
 fn visit_as_the_last_one(scene: &Scene) {
     let connection = scene.open();
     commit(&connection, "visitor", 1);
-    connection
-        .query_row("PRAGMA wal_checkpoint", [], |_| Ok(()))
-        .unwrap();
     let file = File::options()
         .read(true)
         .write(true)
         .open(&scene.database)
         .unwrap();
     if set_posix_lock(&file, libc::F_WRLCK, SHARED_BYTES) {
+        connection
+            .query_row("PRAGMA wal_checkpoint", [], |_| Ok(()))
+            .unwrap();
         std::fs::remove_file(sibling(&scene.database, "-wal")).unwrap();
         std::fs::remove_file(sibling(&scene.database, "-shm")).unwrap();
     }
@@ -214,4 +218,66 @@ fn the_detector_sees_a_second_library() {
     if second_sqlite::available() {
         crate::harness::play("detect");
     }
+}
+
+/// The two libraries exclude each other inside one process.
+fn exclude(scene: &Scene) {
+    let ours = scene.open();
+    ours.busy_timeout(Duration::ZERO).unwrap();
+    let neighbour = Neighbour::open(&scene.database);
+    neighbour.execute("PRAGMA busy_timeout=0");
+    ours.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(
+        neighbour.try_execute("BEGIN IMMEDIATE"),
+        rusqlite::ffi::SQLITE_BUSY
+    );
+    ours.execute_batch("ROLLBACK").unwrap();
+    neighbour.execute("BEGIN IMMEDIATE");
+    let busy = ours.execute_batch("BEGIN IMMEDIATE").unwrap_err();
+    assert_eq!(busy.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy));
+    neighbour.execute("ROLLBACK");
+    ours.execute_batch("BEGIN IMMEDIATE; ROLLBACK").unwrap();
+}
+
+#[test]
+fn both_libraries_of_a_process_exclude_each_other() {
+    if second_sqlite::available() {
+        crate::harness::play("exclude");
+    }
+}
+
+const ROUNDS: usize = 40;
+const PER_ROUND: usize = 10;
+
+/// Threads of both libraries write, and open and close all the time.
+fn mingle(scene: &Scene) {
+    drop(scene.open());
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| (0..ROUNDS).for_each(|_| commit(&scene.open(), "ours", PER_ROUND)));
+            scope.spawn(|| {
+                (0..ROUNDS).for_each(|_| Neighbour::open(&scene.database).commit("theirs", PER_ROUND))
+            });
+        }
+    });
+    assert_eq!(lock_guard::release_parked(), 0);
+    assert_eq!(lock_guard::counters(), lock_guard::Counters::default());
+}
+
+/// Both libraries with two threads each in one process, beside a plain process that comes and goes.
+#[test]
+fn both_libraries_of_a_process_lose_nothing_under_load() {
+    if !second_sqlite::available() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("a.db");
+    let crowd = Actor::start("mingle", true, &database);
+    for _ in 0..10 {
+        visit(&database);
+    }
+    crowd.finish();
+    assert_eq!(count(&database, "ours"), 2 * ROUNDS * PER_ROUND);
+    assert_eq!(count(&database, "theirs"), 2 * ROUNDS * PER_ROUND);
+    assert_eq!(count(&database, "visitor"), 10);
 }

@@ -55,10 +55,14 @@ impl Neighbour {
     }
 
     pub(crate) fn execute(&self, sql: &str) {
+        assert_eq!(self.try_execute(sql), 0, "{sql}");
+    }
+
+    /// Returns the library's result code.
+    pub(crate) fn try_execute(&self, sql: &str) -> c_int {
         let sql = CString::new(sql).unwrap();
         // SAFETY: an open handle, a NUL-terminated text, no callback.
-        let code = unsafe { (self.execute)(self.handle, sql.as_ptr(), null_mut(), null_mut(), null_mut()) };
-        assert_eq!(code, 0, "{sql:?}");
+        unsafe { (self.execute)(self.handle, sql.as_ptr(), null_mut(), null_mut(), null_mut()) }
     }
 
     pub(crate) fn commit(&self, who: &str, count: usize) {
