@@ -16,14 +16,38 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// Another connection held the lock for longer than `busy_timeout`.
     #[error(
-        "database `{path}` is busy: waited {waited:.2?} for another writer; \
-         retry, or raise `busy_timeout`"
+        "database `{path}` is busy: waited {waited:.2?} for {}; retry, or raise `busy_timeout`",
+        holder.map_or_else(|| "another writer".to_owned(), |pid| format!("the writer in process {pid}"))
     )]
     Busy {
         /// The database file.
         path: PathBuf,
         /// How long this call waited.
         waited: Duration,
+        /// The process that holds the lock, where the kernel tells it.
+        holder: Option<u32>,
+    },
+
+    /// The file system cannot share memory or locks as WAL needs them.
+    #[error(
+        "`{path}` is on a `{name}` file system, where WAL loses data; put it on a local one, \
+         or set journal_mode=\"DELETE\" if only one host uses it"
+    )]
+    UnsupportedFilesystem {
+        /// The database file.
+        path: PathBuf,
+        /// The file system, as `mount` names it.
+        name: String,
+    },
+
+    /// A second SQLite library of this process has the file open, and no guard protects the locks.
+    #[error(
+        "a second SQLite library in this process has `{path}` open; when it closes the file, our locks are \
+         gone and commits can be lost; use one library for the file, or run where the lock guard works"
+    )]
+    ForeignSqlite {
+        /// The database file.
+        path: PathBuf,
     },
 
     /// Every reader of the pool was in use for `pool_timeout`.
@@ -128,7 +152,9 @@ pub enum Error {
     },
 
     /// The path leads to another file than the one that is open, or to none.
-    #[error("database `{path}` was replaced or deleted while it was open; close the saver and make a new one")]
+    #[error(
+        "database `{path}` was replaced or deleted while it was open; close the saver and make a new one"
+    )]
     Replaced {
         /// The database file.
         path: PathBuf,
@@ -191,14 +217,22 @@ impl Error {
             return Self::Corrupt { path, detail };
         };
         match failure.code {
-            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy { path, waited },
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy {
+                path,
+                waited,
+                holder: None,
+            },
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Corrupt { path, detail },
             ErrorCode::DiskFull => Self::DiskFull { path },
             ErrorCode::ReadOnly | ErrorCode::PermissionDenied => Self::ReadOnly { path, detail },
             ErrorCode::CannotOpen => Self::CannotOpen { path, detail },
             ErrorCode::OperationInterrupted => Self::Interrupted,
             _ if failure.extended_code == SQLITE_IOERR_FSYNC => Self::OutcomeUnknown { path, detail },
-            _ => Self::Sqlite { path, message: detail, extended_code: failure.extended_code },
+            _ => Self::Sqlite {
+                path,
+                message: detail,
+                extended_code: failure.extended_code,
+            },
         }
     }
 

@@ -2,7 +2,7 @@
 //! pays for it. Two checkpointers at once were the trigger of SQLite's WAL-reset corruption.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -13,6 +13,12 @@ use super::statements as sql;
 use super::sync::{lock, wait, wait_for};
 use crate::error::Result;
 
+/// Runs a closure while the writer of this process waits.
+pub(super) type Pause = Box<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
+
+/// A WAL of so many times `wal_autocheckpoint` is long.
+const LONG: i64 = 4;
+
 /// How long to let a blocked or postponed checkpoint rest.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -20,7 +26,11 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub(super) struct Checkpointer {
     path: PathBuf,
     limit: u64,
+    threshold: u32,
+    /// Keeps the writer of this process off while the closure runs.
+    pause: OnceLock<Pause>,
     connect: Box<dyn Fn() -> Result<Connection> + Send + Sync>,
+    connection: Mutex<Option<Connection>>,
     state: Mutex<State>,
     bell: Condvar,
 }
@@ -30,6 +40,8 @@ struct State {
     requested: bool,
     closed: bool,
     staffed: bool,
+    /// Pages in the WAL when a checkpoint was last asked for.
+    baseline: u32,
     statistics: WalStatistics,
 }
 
@@ -54,13 +66,34 @@ impl Checkpointer {
         settings: &Settings,
         connect: Box<dyn Fn() -> Result<Connection> + Send + Sync>,
     ) -> Self {
-        let limit = settings.journal_size_limit;
-        Self { path: path.to_path_buf(), limit, connect, state: Mutex::default(), bell: Condvar::new() }
+        Self {
+            path: path.to_path_buf(),
+            limit: settings.journal_size_limit,
+            threshold: settings.wal_autocheckpoint,
+            pause: OnceLock::new(),
+            connect,
+            connection: Mutex::new(None),
+            state: Mutex::default(),
+            bell: Condvar::new(),
+        }
     }
 
-    /// Asks for a checkpoint soon.
-    pub(super) fn request(self: &Arc<Self>) {
+    /// Says how the writer is kept off.
+    pub(super) fn set_pause(&self, pause: Pause) {
+        drop(self.pause.set(pause));
+    }
+
+    /// Notes how many pages the WAL has after a commit; when it grew by `wal_autocheckpoint`, a
+    /// checkpoint follows soon.
+    pub(super) fn note(self: &Arc<Self>, pages: u32) {
         let mut state = lock(&self.state);
+        if pages < state.baseline {
+            state.baseline = 0;
+        }
+        if self.threshold == 0 || pages - state.baseline < self.threshold {
+            return;
+        }
+        state.baseline = pages;
         state.requested = true;
         if !state.staffed && !state.closed {
             let checkpointer = Arc::clone(self);
@@ -83,12 +116,20 @@ impl Checkpointer {
         }
     }
 
+    /// Closes the connection; the next checkpoint opens it again.
+    pub(super) fn suspend(&self) {
+        let connection = lock(&self.connection).take();
+        drop(connection);
+    }
+
     pub(super) fn statistics(&self) -> WalStatistics {
-        WalStatistics { bytes: self.wal_bytes(), ..lock(&self.state).statistics }
+        WalStatistics {
+            bytes: self.wal_bytes(),
+            ..lock(&self.state).statistics
+        }
     }
 
     fn serve(&self) {
-        let mut connection = None;
         loop {
             let mut state = lock(&self.state);
             while !state.requested && !state.closed {
@@ -97,7 +138,7 @@ impl Checkpointer {
             if state.closed {
                 drop(state);
                 let pass = gate::enter();
-                drop(connection);
+                self.suspend();
                 drop(pass);
                 lock(&self.state).staffed = false;
                 self.bell.notify_all();
@@ -105,7 +146,7 @@ impl Checkpointer {
             }
             state.requested = false;
             drop(state);
-            if !self.checkpoint(&mut connection).unwrap_or(false) {
+            if !self.checkpoint().unwrap_or(false) {
                 let mut state = lock(&self.state);
                 if !state.closed {
                     state = wait_for(&self.bell, state, AGAIN);
@@ -116,15 +157,26 @@ impl Checkpointer {
     }
 
     /// True if the whole WAL is in the database, and the file within its limit.
-    fn checkpoint(&self, slot: &mut Option<Connection>) -> Result<bool> {
+    fn checkpoint(&self) -> Result<bool> {
         let _pass = gate::enter();
-        let connection = match slot {
+        let mut slot = lock(&self.connection);
+        let connection = match &mut *slot {
             Some(connection) => connection,
             empty => empty.insert((self.connect)()?),
         };
         // Waiting would be done with the write lock held.
         connection.busy_timeout(Duration::ZERO)?;
         let mut finished = self.run(connection, sql::CHECKPOINT_PASSIVE)?;
+        let pages = lock(&self.state).statistics.pages;
+        if pages > i64::from(self.threshold) * LONG
+            && let Some(pause) = self.pause.get()
+        {
+            // Under steady load each checkpoint finds the WAL longer than when it began, and it never
+            // starts afresh. What came meanwhile is little: the writer waits for that much.
+            let mut rest = Ok(finished);
+            pause(&mut || rest = self.run(connection, sql::CHECKPOINT_PASSIVE));
+            finished = rest?;
+        }
         if finished && self.wal_bytes() > self.limit {
             finished = self.run(connection, sql::CHECKPOINT_TRUNCATE)?;
         }

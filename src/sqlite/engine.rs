@@ -43,7 +43,11 @@ pub(super) struct ReadTransaction<'a> {
 
 impl Engine {
     pub(super) fn new(location: Location, settings: Settings) -> Arc<Self> {
-        Arc::new(Self { location, settings: Arc::new(settings), state: Mutex::new(State::Unopened) })
+        Arc::new(Self {
+            location,
+            settings: Arc::new(settings),
+            state: Mutex::new(State::Unopened),
+        })
     }
 
     /// Opens the database.
@@ -55,7 +59,11 @@ impl Engine {
     pub(super) fn close(&self) {
         let state = std::mem::replace(&mut *lock(&self.state), State::Closed);
         if let State::Open(shared) = state {
-            if shared.is_ours() { drop(shared) } else { std::mem::forget(shared) }
+            if shared.is_ours() {
+                drop(shared);
+            } else {
+                std::mem::forget(shared);
+            }
         }
     }
 
@@ -67,7 +75,11 @@ impl Engine {
         A: FnOnce() -> T + Send + 'static,
         F: FnOnce(&ReadTransaction<'_>) -> Result<T> + Send + 'static,
     {
-        Pending::new(ReadWork { engine: Arc::clone(self), absent, job })
+        Pending::new(ReadWork {
+            engine: Arc::clone(self),
+            absent,
+            job,
+        })
     }
 
     /// A `job` in a write transaction: all of it is stored, or nothing. It may run twice, after a
@@ -77,7 +89,11 @@ impl Engine {
         T: Send + 'static,
         F: FnMut(&Connection) -> Result<T> + Send + 'static,
     {
-        Pending::new(WriteWork { engine: Arc::clone(self), bytes, job })
+        Pending::new(WriteWork {
+            engine: Arc::clone(self),
+            bytes,
+            job,
+        })
     }
 
     /// The open connections, if there are any.
@@ -91,14 +107,20 @@ impl Engine {
     fn shared(&self) -> Result<Arc<Shared>> {
         let path = self.location.path();
         if gate::is_spoiled() {
-            return Err(Error::Forked { path: path.to_path_buf() });
+            return Err(Error::Forked {
+                path: path.to_path_buf(),
+            });
         }
         let mut state = lock(&self.state);
         match &*state {
             State::Open(shared) if shared.is_ours() => return Ok(Arc::clone(shared)),
-            State::Closed => return Err(Error::Closed { path: path.to_path_buf() }),
-            State::Open(_) => {
-                gate::check_inherited(path, self.location == Location::Memory)?;
+            State::Closed => {
+                return Err(Error::Closed {
+                    path: path.to_path_buf(),
+                });
+            }
+            State::Open(inherited) => {
+                gate::check_inherited(path, self.location == Location::Memory, inherited.generation())?;
                 // To close what the parent still uses would disturb it.
                 if let State::Open(shared) = std::mem::replace(&mut *state, State::Unopened) {
                     std::mem::forget(shared);
@@ -157,7 +179,10 @@ where
                     Schema::WithoutTaskPath => &sql::WITHOUT_TASK_PATH,
                     Schema::Current => &sql::WITH_TASK_PATH,
                 };
-                let result = job(&ReadTransaction { connection, statements })?;
+                let result = job(&ReadTransaction {
+                    connection,
+                    statements,
+                })?;
                 transaction.commit()?;
                 Ok(result)
             })
@@ -197,7 +222,13 @@ struct WriteWork<F> {
 
 impl<F> WriteWork<F> {
     /// Puts the job in the queue of its file's writer.
-    fn enqueue<T>(self, shared: &Arc<Shared>, cancel: Cancel, baton: Option<Arc<Baton>>, done: Done<T>) -> Result<Instant>
+    fn enqueue<T>(
+        self,
+        shared: &Arc<Shared>,
+        cancel: Cancel,
+        baton: Option<Arc<Baton>>,
+        done: Done<T>,
+    ) -> Result<Instant>
     where
         T: Send + 'static,
         F: FnMut(&Connection) -> Result<T> + Send + 'static,
@@ -214,9 +245,21 @@ impl<F> WriteWork<F> {
         let Self { engine, bytes, job } = self;
         let deadline = since + engine.settings.busy_timeout;
         let synchronous = engine.settings.synchronous;
-        let order = Order { synchronous, bytes, since, deadline, cancel, baton };
+        let order = Order {
+            synchronous,
+            bytes,
+            since,
+            deadline,
+            cancel,
+            baton,
+        };
         let done: Done<T> = Box::new(move |result| done(engine.sorted(since, result)));
-        writer.enqueue(Box::new(TypedJob { order, work: job, value: None, done }));
+        writer.enqueue(Box::new(TypedJob {
+            order,
+            work: job,
+            value: None,
+            done,
+        }));
         Ok(deadline)
     }
 }
@@ -237,7 +280,6 @@ where
         let deadline = self.enqueue(&shared, Cancel::default(), Some(Arc::clone(&baton)), done)?;
         let writer = shared.writer.as_ref().ok_or_else(|| shared.read_only())?;
         writer.attend(&baton, deadline, give_up)?;
-        shared.after_commit();
         let result = lock(&slot).take();
         result.unwrap_or_else(|| Err(Error::Panicked("a job ended without an outcome".to_owned())))
     }

@@ -2,8 +2,12 @@
 //!
 //! Atomics only: a lock held by another thread at the moment of a fork is held forever in the child.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use super::lock_guard;
+use crate::error::{Error, Result};
 
 /// Forks under way: two threads may fork at once.
 static CLOSED: AtomicUsize = AtomicUsize::new(0);
@@ -54,6 +58,19 @@ pub(super) fn generation() -> u64 {
 /// Whether this process may not use the library at all.
 pub(super) fn is_spoiled() -> bool {
     SPOILED.load(Ordering::Relaxed)
+}
+
+/// Whether a child that inherited connections of `generation` may open its own. The data of a
+/// database in memory stay the parent's. A fork that nobody announced is safe with the guard only.
+pub(super) fn check_inherited(path: &Path, in_memory: bool, generation: u64) -> Result<()> {
+    let announced = self::generation() != generation;
+    let safe = announced || lock_guard::status() == lock_guard::Status::Active;
+    if in_memory || !safe {
+        return Err(Error::Forked {
+            path: path.to_path_buf(),
+        });
+    }
+    Ok(())
 }
 
 /// Before a fork: closes the gate and waits until all are out, for at most `patience`. False if

@@ -45,7 +45,14 @@ pub(super) struct Outcome {
 
 impl<'a> Group<'a> {
     pub(super) fn new(connection: &'a Connection, queued: usize) -> Self {
-        Self { connection, since: Instant::now(), jobs: Vec::new(), bytes: 0, alone: queued <= 1, void: false }
+        Self {
+            connection,
+            since: Instant::now(),
+            jobs: Vec::new(),
+            bytes: 0,
+            alone: queued <= 1,
+            void: false,
+        }
     }
 
     pub(super) fn wants_more(&self) -> bool {
@@ -91,7 +98,12 @@ impl<'a> Group<'a> {
                 }
             }
         }
-        Outcome { jobs, void, usable: failed_sync.is_none(), busy_for: self.since.elapsed() }
+        Outcome {
+            jobs,
+            void,
+            usable: failed_sync.is_none(),
+            busy_for: self.since.elapsed(),
+        }
     }
 }
 
@@ -129,23 +141,28 @@ impl Pace {
     pub(super) fn note(&mut self, connection: &Connection, held: Duration) {
         let now = Instant::now();
         // Changes only by commits of other connections; ours are readers.
-        if let Ok(version) = connection.prepare_cached(sql::DATA_VERSION).and_then(|mut statement| {
-            statement.query_row([], |row| row.get::<_, i64>(0))
-        }) && version != self.data_version
+        if let Ok(version) = connection
+            .prepare_cached(sql::DATA_VERSION)
+            .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
+            && version != self.data_version
         {
             if self.data_version != 0 {
                 self.neighbour_seen = Some(now);
             }
             self.data_version = version;
         }
-        let idle = self.released.map_or(GAP, |released| now.duration_since(released).saturating_sub(held));
+        let idle = self
+            .released
+            .map_or(GAP, |released| now.duration_since(released).saturating_sub(held));
         self.held = if idle >= GAP { held } else { self.held + held };
         self.released = Some(now);
     }
 
     /// How long to leave the lock alone now.
     pub(super) fn rest(&mut self) -> Duration {
-        let shared = self.neighbour_seen.is_some_and(|seen| seen.elapsed() < NEIGHBOUR_MEMORY);
+        let shared = self
+            .neighbour_seen
+            .is_some_and(|seen| seen.elapsed() < NEIGHBOUR_MEMORY);
         let stretch = if shared { SHARED_STRETCH } else { ALONE_STRETCH };
         if self.held < stretch {
             return Duration::ZERO;

@@ -59,11 +59,14 @@ impl<T: Send, F: FnMut(&Connection) -> Result<T> + Send> Job for TypedJob<T, F> 
     }
 
     fn finish(self: Box<Self>, verdict: Result<()>) {
-        let baton = self.order.baton.clone();
+        let Self {
+            order, value, done, ..
+        } = *self;
+        let baton = order.baton;
         let outcome = verdict.and_then(|()| {
-            self.value.ok_or_else(|| Error::Panicked("a job was acknowledged before it ran".to_owned()))
+            value.ok_or_else(|| Error::Panicked("a job was acknowledged before it ran".to_owned()))
         });
-        (self.done)(outcome);
+        done(outcome);
         if let Some(baton) = baton {
             baton.set_done();
         }

@@ -4,32 +4,22 @@ use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::gate;
-use super::settings::Settings;
+use super::filesystem::{self, Verdict};
+use super::lock_guard::{self, Status};
+use super::settings::{JournalMode, Settings};
 use super::statements as sql;
-use super::sync::lock;
 use crate::error::{Error, Result};
-use crate::pending::{Cancel, GiveUp};
 
 /// More statements than the verbs prepare; a `list` filter makes one per combination of conditions.
 const STATEMENT_CACHE: usize = 64;
 
 /// A switch of the journal mode ignores `busy_timeout`, so it is retried here at this pace.
 const JOURNAL_SWITCH_PAUSE: Duration = Duration::from_millis(5);
-
-/// Virtual machine steps between two looks whether a reader shall stop: some 0.2 ms.
-const STEPS: i32 = 10_000;
-
-/// How often a reader that runs long looks for signals.
-const LOOK: Duration = Duration::from_millis(200);
 
 thread_local! {
     /// Pages in the WAL after the last commit of this thread.
@@ -66,6 +56,15 @@ pub(super) fn open_writer(location: &Location, settings: &Settings) -> Result<(C
     let (connection, created) = match location {
         Location::Memory => (Connection::open_in_memory()?, true),
         Location::File(path) => {
+            decide_guard(path, settings)?;
+            if settings.journal_mode == JournalMode::Wal
+                && let Verdict::Network { name } = filesystem::inspect(path)
+            {
+                return Err(Error::UnsupportedFilesystem {
+                    path: path.clone(),
+                    name,
+                });
+            }
             let created = !settings.read_only && create(path)?;
             let connection = Connection::open_with_flags(path, open_flags(settings))?;
             connection.busy_timeout(settings.busy_timeout)?;
@@ -83,7 +82,30 @@ pub(super) fn open_writer(location: &Location, settings: &Settings) -> Result<(C
     Ok((connection, created))
 }
 
-fn open_flags(settings: &Settings) -> OpenFlags {
+/// The guard is in force for the whole process, from the first opening on.
+fn decide_guard(path: &Path, settings: &Settings) -> Result<()> {
+    let status = if settings.lock_guard {
+        lock_guard::install()
+    } else {
+        lock_guard::disable_before_first_open()
+    };
+    let agrees = match status {
+        Status::Active => settings.lock_guard,
+        Status::Disabled => !settings.lock_guard,
+        Status::Unsupported(_) | Status::Undecided => true,
+    };
+    if agrees {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "`lock_guard` = {} for `{}`, but the first database that this process opened decided otherwise; \
+         use one value for all savers of a process",
+        settings.lock_guard,
+        path.display()
+    )))
+}
+
+pub(super) fn open_flags(settings: &Settings) -> OpenFlags {
     let access = if settings.read_only {
         OpenFlags::SQLITE_OPEN_READ_ONLY
     } else {
@@ -160,7 +182,7 @@ fn switch_journal(connection: &Connection, path: &Path, settings: &Settings) -> 
 }
 
 /// Applies what holds per connection.
-fn configure(connection: &Connection, path: &Path, settings: &Settings, cache: u64) -> Result<()> {
+pub(super) fn configure(connection: &Connection, path: &Path, settings: &Settings, cache: u64) -> Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     connection.busy_timeout(settings.busy_timeout)?;
     set(connection, path, "synchronous", settings.synchronous as i64)?;
@@ -191,14 +213,12 @@ fn configure(connection: &Connection, path: &Path, settings: &Settings, cache: u
             "mmap_size",
             i64::try_from(settings.mmap_size).unwrap_or(i64::MAX),
         )?;
-        if settings.journal_mode == JournalMode::Wal {
-            set(
-                connection,
-                path,
-                "wal_autocheckpoint",
-                settings.wal_autocheckpoint.into(),
-            )?;
-        }
+        // The checkpointer does it: no commit pays for it.
+        set(connection, path, "wal_autocheckpoint", 0)?;
+        connection.wal_hook(Some(|_, pages| {
+            WAL_PAGES.set(u32::try_from(pages).unwrap_or(0));
+            Ok(())
+        }));
     }
     for (name, option, wanted) in [
         (
@@ -237,111 +257,6 @@ fn check(path: &Path, name: &'static str, wanted: i64, kept: i64) -> Result<()> 
         wanted: wanted.to_string(),
         kept: kept.to_string(),
     })
-}
-
-/// Makes the pool's readers.
-#[derive(Debug)]
-pub(super) struct ReaderManager {
-    inner: SqliteConnectionManager,
-    path: PathBuf,
-    settings: Arc<Settings>,
-    open: Arc<AtomicU32>,
-}
-
-/// A reader that is counted while it lives, and that can be stopped in the middle of a statement.
-#[derive(Debug)]
-pub(super) struct Reader {
-    connection: Connection,
-    open: Arc<AtomicU32>,
-    stop: Arc<Mutex<Stop>>,
-}
-
-/// What the operation that a reader runs now is stopped by.
-#[derive(Debug, Default)]
-struct Stop {
-    give_up: Option<GiveUp>,
-    cancel: Option<Cancel>,
-    looked: Option<Instant>,
-}
-
-impl Stop {
-    fn wanted(&mut self) -> bool {
-        if self.cancel.as_ref().is_some_and(Cancel::is_cancelled) {
-            return true;
-        }
-        let now = Instant::now();
-        let looked = *self.looked.get_or_insert(now);
-        if now - looked < LOOK {
-            return false;
-        }
-        self.looked = Some(now);
-        self.give_up.is_some_and(|give_up| give_up())
-    }
-}
-
-impl Reader {
-    /// Runs `job`; it ends early, with `Interrupted`, when it is given up or cancelled.
-    pub(super) fn run<T>(
-        &self,
-        give_up: GiveUp,
-        cancel: &Cancel,
-        job: impl FnOnce(&Connection) -> Result<T>,
-    ) -> Result<T> {
-        *lock(&self.stop) = Stop { give_up: Some(give_up), cancel: Some(cancel.clone()), looked: None };
-        let result = job(&self.connection);
-        *lock(&self.stop) = Stop::default();
-        result
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl ReaderManager {
-    pub(super) fn new(path: &Path, settings: Arc<Settings>) -> Self {
-        // Readers create temporary b-trees only; a read-only handle could not recover a WAL.
-        let inner = SqliteConnectionManager::file(path).with_flags(open_flags(&settings));
-        Self {
-            inner,
-            path: path.to_path_buf(),
-            settings,
-            open: Arc::default(),
-        }
-    }
-}
-
-impl r2d2::ManageConnection for ReaderManager {
-    type Connection = Reader;
-    type Error = Error;
-
-    fn connect(&self) -> Result<Reader> {
-        let connection = r2d2::ManageConnection::connect(&self.inner)?;
-        configure(
-            &connection,
-            &self.path,
-            &self.settings,
-            self.settings.reader_cache(),
-        )?;
-        connection.pragma_update(None, "query_only", true)?;
-        self.open.fetch_add(1, Ordering::Relaxed);
-        Ok(Reader {
-            connection,
-            open: Arc::clone(&self.open),
-        })
-    }
-
-    /// A local file cannot go away between two calls as a server can.
-    fn is_valid(&self, _: &mut Reader) -> Result<()> {
-        Ok(())
-    }
-
-    /// On return: a reader with a transaction left open, or above `pool_size`, is closed.
-    fn has_broken(&self, reader: &mut Reader) -> bool {
-        !reader.connection.is_autocommit() || self.open.load(Ordering::Relaxed) > self.settings.pool_size
-    }
 }
 
 /// The compile options of the bundled library.

@@ -11,7 +11,8 @@ use rusqlite::Connection;
 
 use super::checkpointer::{Checkpointer, WalStatistics};
 use super::gate;
-use super::manager::{self, Location, ReaderManager};
+use super::manager::{self, Location};
+use super::reader::ReaderManager;
 use super::schema::{self, Schema};
 use super::settings::Settings;
 use super::sync::lock;
@@ -30,8 +31,8 @@ static OPEN: Mutex<Option<HashMap<Identity, Weak<Shared>>>> = Mutex::new(None);
 /// How long one wait for a reader lasts before signals are looked at and a fork may pass.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How often a read checks that the path still leads to the open file. A write always does.
-const CHECK_EVERY: Duration = Duration::from_millis(250);
+/// How often, in milliseconds, a read checks that the path still leads to the open file. A write always does.
+const CHECK_EVERY: u64 = 250;
 
 /// The open connections to one database.
 pub(super) struct Shared {
@@ -53,7 +54,8 @@ pub(super) struct Shared {
 }
 
 enum Readers {
-    Pool(r2d2::Pool<ReaderManager>),
+    /// None while it is suspended for a fork.
+    Pool(Mutex<Option<r2d2::Pool<ReaderManager>>>),
     /// A database in memory has one connection: the writer's.
     Writer,
 }
@@ -81,7 +83,9 @@ impl Shared {
             return shared.agreeing(settings);
         }
         let opened = Self::open(location, settings)?;
-        let Some(identity) = opened.identity else { return Ok(Arc::new(opened)) };
+        let Some(identity) = opened.identity else {
+            return Ok(Arc::new(opened));
+        };
         let mut open = lock(&OPEN);
         let open = open.get_or_insert_default();
         if let Some(shared) = open.get(&identity).and_then(Weak::upgrade) {
@@ -123,7 +127,7 @@ impl Shared {
         let path = location.path();
         let readers = match location {
             Location::Memory => Readers::Writer,
-            Location::File(path) => Readers::Pool(pool(path, settings)),
+            Location::File(path) => Readers::Pool(Mutex::new(Some(pool(path, settings)))),
         };
         let reconnect = {
             let (location, settings) = (location.clone(), Arc::clone(settings));
@@ -135,10 +139,32 @@ impl Shared {
         };
         let checkpointer = (matches!(location, Location::File(_)) && !read_only)
             .then(|| Arc::new(Checkpointer::new(path, settings, Box::new(reconnect.clone()))));
-        let writer =
-            (!read_only).then(|| Arc::new(Writer::new(path, settings, connection, Box::new(reconnect))));
+        let writer = (!read_only).then(|| {
+            let noted = checkpointer.clone();
+            let committed = move |pages| {
+                if let Some(checkpointer) = &noted {
+                    checkpointer.note(pages);
+                }
+            };
+            Arc::new(Writer::new(
+                path,
+                settings,
+                connection,
+                Box::new(reconnect),
+                Box::new(committed),
+            ))
+        });
+        if let (Some(checkpointer), Some(writer)) = (&checkpointer, &writer) {
+            let writer = Arc::downgrade(writer);
+            checkpointer.set_pause(Box::new(move |work| match writer.upgrade() {
+                Some(writer) => writer.paused(work),
+                None => work(),
+            }));
+        }
         let size = std::fs::metadata(path).map_or(0, |file| file.len());
-        let identity = matches!(location, Location::File(_)).then(|| identify(path, settings.read_only)).flatten();
+        let identity = matches!(location, Location::File(_))
+            .then(|| identify(path, settings.read_only))
+            .flatten();
         Ok(Self {
             location: location.clone(),
             settings: Arc::clone(settings),
@@ -175,6 +201,12 @@ impl Shared {
         let started = Instant::now();
         loop {
             let pass = gate::enter();
+            let pool = {
+                let path = self.location.path();
+                lock(pool)
+                    .get_or_insert_with(|| self::pool(path, &self.settings))
+                    .clone()
+            };
             if let Ok(reader) = pool.get_timeout(LOOK.min(self.settings.pool_timeout)) {
                 let result = reader.run(give_up, cancel, job);
                 drop(reader);
@@ -188,53 +220,94 @@ impl Shared {
             }
             if waited >= self.settings.pool_timeout {
                 let path = self.location.path().to_path_buf();
-                return Err(Error::PoolTimeout { path, size: pool.max_size(), waited });
+                return Err(Error::PoolTimeout {
+                    path,
+                    size: pool.max_size(),
+                    waited,
+                });
             }
         }
     }
 
     /// Fails if the path no longer leads to the open file.
     pub(super) fn check_replaced(&self, always: bool) -> Result<()> {
-        let Some(identity) = self.identity else { return Ok(()) };
+        let Some(identity) = self.identity else {
+            return Ok(());
+        };
         let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         let checked = self.checked.load(Ordering::Relaxed);
-        if !always && now < checked.saturating_add(CHECK_EVERY.as_millis() as u64) {
+        if !always && now < checked.saturating_add(CHECK_EVERY) {
             return Ok(());
         }
         self.checked.store(now, Ordering::Relaxed);
         if identify(self.location.path(), identity.2) == Some(identity) {
             return Ok(());
         }
-        Err(Error::Replaced { path: self.location.path().to_path_buf() })
+        Err(Error::Replaced {
+            path: self.location.path().to_path_buf(),
+        })
     }
 
-    /// Asks for a checkpoint if the last commit of this thread left the WAL long enough.
-    pub(super) fn after_commit(&self) {
-        if manager::take_wal_pages() >= self.settings.wal_autocheckpoint
-            && self.settings.wal_autocheckpoint > 0
-            && let Some(checkpointer) = &self.checkpointer
+    /// Closes every connection; each is opened again when it is used.
+    fn suspend(&self) {
+        if let Readers::Pool(pool) = &self.readers {
+            *lock(pool) = None;
+        }
+        if let Some(checkpointer) = &self.checkpointer {
+            checkpointer.suspend();
+        }
+        if let Some(writer) = &self.writer
+            && self.location != Location::Memory
         {
-            checkpointer.request();
+            writer.suspend();
         }
     }
 
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
     pub(super) fn read_only(&self) -> Error {
-        let detail = if self.settings.read_only { "`read_only` is set" } else { "write-protected" };
-        Error::ReadOnly { path: self.location.path().to_path_buf(), detail: detail.to_owned() }
+        let detail = if self.settings.read_only {
+            "`read_only` is set"
+        } else {
+            "write-protected"
+        };
+        Error::ReadOnly {
+            path: self.location.path().to_path_buf(),
+            detail: detail.to_owned(),
+        }
     }
 
     pub(super) fn statistics(&self) -> (writer::Statistics, PoolStatistics, WalStatistics) {
         let pool = match &self.readers {
             Readers::Writer => PoolStatistics::default(),
             Readers::Pool(pool) => {
-                let state = pool.state();
-                PoolStatistics { open: state.connections, idle: state.idle_connections, size: pool.max_size() }
+                let size = self.settings.pool_size + self.settings.max_overflow;
+                let state = lock(pool).as_ref().map(r2d2::Pool::state);
+                state.map_or(
+                    PoolStatistics {
+                        size,
+                        ..PoolStatistics::default()
+                    },
+                    |state| PoolStatistics {
+                        open: state.connections,
+                        idle: state.idle_connections,
+                        size,
+                    },
+                )
             }
         };
         (
-            self.writer.as_ref().map(|writer| writer.statistics()).unwrap_or_default(),
+            self.writer
+                .as_ref()
+                .map(|writer| writer.statistics())
+                .unwrap_or_default(),
             pool,
-            self.checkpointer.as_ref().map(|checkpointer| checkpointer.statistics()).unwrap_or_default(),
+            self.checkpointer
+                .as_ref()
+                .map(|checkpointer| checkpointer.statistics())
+                .unwrap_or_default(),
         )
     }
 }
@@ -270,6 +343,18 @@ fn pool(path: &Path, settings: &Arc<Settings>) -> r2d2::Pool<ReaderManager> {
         .connection_timeout(settings.pool_timeout)
         .error_handler(Box::new(r2d2::NopErrorHandler))
         .build_unchecked(ReaderManager::new(path, Arc::clone(settings)))
+}
+
+/// Closes every connection of this process, before a fork without the lock guard.
+pub(super) fn suspend_all() {
+    let open: Vec<_> = lock(&OPEN)
+        .iter()
+        .flatten()
+        .filter_map(|(_, shared)| shared.upgrade())
+        .collect();
+    for shared in open {
+        shared.suspend();
+    }
 }
 
 fn find(identity: Identity) -> Option<Arc<Shared>> {

@@ -13,6 +13,13 @@ pub(super) fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> Mute
     condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(super) fn wait_for<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>, time: Duration) -> MutexGuard<'a, T> {
-    condition.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner).0
+pub(super) fn wait_for<'a, T>(
+    condition: &Condvar,
+    guard: MutexGuard<'a, T>,
+    time: Duration,
+) -> MutexGuard<'a, T> {
+    condition
+        .wait_timeout(guard, time)
+        .unwrap_or_else(PoisonError::into_inner)
+        .0
 }

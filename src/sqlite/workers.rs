@@ -25,7 +25,10 @@ struct State {
 
 impl Workers {
     pub(super) fn new(most: usize) -> Self {
-        Self { most, ..Self::default() }
+        Self {
+            most,
+            ..Self::default()
+        }
     }
 
     /// Runs `task` on a thread, or, where none can be had, here.
@@ -35,12 +38,18 @@ impl Workers {
         if state.idle < state.tasks.len() && state.threads < self.most && !state.closed {
             let workers = Arc::clone(self);
             let name = format!("lgcheckpoint-read-{}", state.threads);
-            if std::thread::Builder::new().name(name).spawn(move || workers.serve()).is_ok() {
+            if std::thread::Builder::new()
+                .name(name)
+                .spawn(move || workers.serve())
+                .is_ok()
+            {
                 state.threads += 1;
             } else if state.threads == 0 {
                 let task = state.tasks.pop_back();
                 drop(state);
-                task.into_iter().for_each(|task| task());
+                if let Some(task) = task {
+                    task();
+                }
                 return;
             }
         }

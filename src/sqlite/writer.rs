@@ -17,6 +17,7 @@ use rusqlite::Connection;
 use super::gate;
 use super::group::{self, Group};
 use super::job::{Baton, Job, Turn};
+use super::manager;
 use super::settings::{Settings, Synchronous};
 use super::sync::{lock, wait};
 use super::transaction::Transaction;
@@ -34,6 +35,9 @@ const MOST_PAUSE: Duration = Duration::from_millis(5);
 /// What the queue hands out to make the writer whole again after a failed sync.
 pub(super) type Reopen = Box<dyn Fn() -> Result<Connection> + Send + Sync>;
 
+/// Told after each group how many pages the WAL has.
+pub(super) type Committed = Box<dyn Fn(u32) + Send + Sync>;
+
 /// The writer of one database.
 pub(super) struct Writer {
     path: PathBuf,
@@ -43,6 +47,7 @@ pub(super) struct Writer {
     bell: Condvar,
     connection: Mutex<Slot>,
     reopen: Reopen,
+    committed: Committed,
     statistics: Mutex<Statistics>,
 }
 
@@ -89,7 +94,13 @@ enum Round {
 }
 
 impl Writer {
-    pub(super) fn new(path: &Path, settings: &Settings, connection: Connection, reopen: Reopen) -> Self {
+    pub(super) fn new(
+        path: &Path,
+        settings: &Settings,
+        connection: Connection,
+        reopen: Reopen,
+        committed: Committed,
+    ) -> Self {
         Self {
             path: path.to_path_buf(),
             patience: settings.busy_timeout,
@@ -101,6 +112,7 @@ impl Writer {
                 pace: group::Pace::default(),
             }),
             reopen,
+            committed,
             statistics: Mutex::default(),
         }
     }
@@ -112,14 +124,19 @@ impl Writer {
 
     /// Waits for a queued job, leading where nobody else does. The job's result is delivered
     /// through its `done`; an error here means that it was withdrawn before it began.
-    pub(super) fn attend(&self, baton: &Arc<Baton>, deadline: Instant, give_up: GiveUp<'_>) -> Result<()> {
+    pub(super) fn attend(
+        self: &Arc<Self>,
+        baton: &Arc<Baton>,
+        deadline: Instant,
+        give_up: GiveUp,
+    ) -> Result<()> {
         let mut turn = if self.claim() { Turn::Lead } else { Turn::Wait };
         loop {
             match turn {
                 Turn::Done => return Ok(()),
                 Turn::Lead => {
-                    let gave_up = self.lead(Some(baton), give_up);
-                    if gave_up && self.withdraw(baton) {
+                    let stopped = self.lead(Some(baton), give_up);
+                    if stopped && self.withdraw(baton) {
                         return Err(Error::Interrupted);
                     }
                 }
@@ -171,44 +188,45 @@ impl Writer {
 
     /// Commits groups until `own` is done (or, for the writer's own thread, until nothing is left),
     /// then passes the lead on. True if the caller gave up.
-    fn lead(&self, own: Option<&Arc<Baton>>, give_up: GiveUp<'_>) -> bool {
-        let mut gave_up = false;
+    fn lead(self: &Arc<Self>, own: Option<&Arc<Baton>>, give_up: GiveUp) -> bool {
+        let mut stopped = false;
         loop {
             match self.round(give_up) {
                 Round::Committed if own.is_none_or(|baton| !baton.is_done()) => {}
                 Round::GaveUp => {
-                    gave_up = true;
+                    stopped = true;
                     break;
                 }
                 Round::Committed | Round::Idle => break,
             }
         }
         self.pass_on();
-        gave_up
+        stopped
     }
 
     /// Gives the lead to the first job's waiter, to the writer's own thread, or to nobody.
-    fn pass_on(&self) {
+    fn pass_on(self: &Arc<Self>) {
         let mut queue = lock(&self.queue);
         let Some(first) = queue.jobs.front() else {
             queue.led = false;
             return;
         };
-        match &first.order().baton {
-            Some(baton) => baton.give_lead(),
-            None => {
-                queue.rung = true;
-                self.bell.notify_one();
-            }
+        if let Some(baton) = &first.order().baton {
+            baton.give_lead();
+        } else {
+            drop(queue);
+            self.ring();
         }
     }
 
     /// Takes the write lock and commits one group.
-    fn round(&self, give_up: GiveUp<'_>) -> Round {
+    fn round(&self, give_up: GiveUp) -> Round {
         let mut pause = LEAST_PAUSE;
         loop {
             self.expire();
-            let Some(level) = self.strictest() else { return Round::Idle };
+            let Some(level) = self.strictest() else {
+                return Round::Idle;
+            };
             let pass = gate::enter();
             let mut slot = lock(&self.connection);
             match self.begin(&mut slot, level) {
@@ -217,6 +235,7 @@ impl Writer {
                     let rest = slot.pace.rest();
                     drop(slot);
                     drop(pass);
+                    (self.committed)(manager::take_wal_pages());
                     for (job, verdict) in finished {
                         job.finish(verdict);
                     }
@@ -264,7 +283,9 @@ impl Writer {
 
     fn commit_group(&self, slot: &mut Slot) -> Vec<(Box<dyn Job>, Result<()>)> {
         let level = slot.synchronous;
-        let Some(connection) = slot.connection.take() else { return Vec::new() };
+        let Some(connection) = slot.connection.take() else {
+            return Vec::new();
+        };
         let mut group = Group::new(&connection, lock(&self.queue).jobs.len());
         while let Some(job) = group.wants_more().then(|| self.next(level)).flatten() {
             group.run(job);
@@ -303,7 +324,12 @@ impl Writer {
 
     fn strictest(&self) -> Option<Synchronous> {
         let queue = lock(&self.queue);
-        queue.jobs.iter().take(group::MOST_JOBS).map(|job| job.order().synchronous).max()
+        queue
+            .jobs
+            .iter()
+            .take(group::MOST_JOBS)
+            .map(|job| job.order().synchronous)
+            .max()
     }
 
     /// Fails the jobs that waited too long for another writer.
@@ -314,21 +340,32 @@ impl Writer {
             if queue.jobs.iter().all(|job| job.order().deadline > now) {
                 return;
             }
-            let (expired, kept) = std::mem::take(&mut queue.jobs).into_iter().partition(|job| job.order().deadline <= now);
-            queue.jobs = kept;
+            let all = std::mem::take(&mut queue.jobs).into_iter();
+            let (expired, kept) = all.partition::<Vec<_>, _>(|job| job.order().deadline <= now);
+            queue.jobs = kept.into();
             expired
         };
+        let holder = holder_of(&self.path);
         for job in expired {
-            let waited = now - job.order().since;
-            job.finish(Err(Error::Busy { path: self.path.clone(), waited }));
+            let waited = now.duration_since(job.order().since);
+            job.finish(Err(Error::Busy {
+                path: self.path.clone(),
+                waited,
+                holder,
+            }));
         }
     }
 
     /// Takes a job out of the queue; false if it has begun or is done.
-    fn withdraw(&self, baton: &Arc<Baton>) -> bool {
+    fn withdraw(self: &Arc<Self>, baton: &Arc<Baton>) -> bool {
         let mut queue = lock(&self.queue);
-        let own = |job: &Box<dyn Job>| job.order().baton.as_ref().is_some_and(|other| Arc::ptr_eq(other, baton));
-        let found = queue.jobs.iter().position(own);
+        let own = |job: &dyn Job| {
+            job.order()
+                .baton
+                .as_ref()
+                .is_some_and(|other| Arc::ptr_eq(other, baton))
+        };
+        let found = queue.jobs.iter().position(|job| own(job.as_ref()));
         let withdrawn = found.and_then(|index| queue.jobs.remove(index));
         drop(queue);
         if withdrawn.is_some() && baton.wait(Duration::ZERO) == Turn::Lead {
@@ -340,7 +377,10 @@ impl Writer {
 
     pub(super) fn statistics(&self) -> Statistics {
         let queued = lock(&self.queue).jobs.len() as u64;
-        Statistics { queued, ..*lock(&self.statistics) }
+        Statistics {
+            queued,
+            ..*lock(&self.statistics)
+        }
     }
 
     /// Runs `job` on the writer's connection, for a database that has no other.
@@ -354,8 +394,15 @@ impl Writer {
         job(connection)
     }
 
+    /// Runs `work` while no group is committed.
+    pub(super) fn paused(&self, work: &mut dyn FnMut()) {
+        let slot = lock(&self.connection);
+        work();
+        drop(slot);
+    }
+
     /// Commits what is queued.
-    pub(super) fn drain(&self) {
+    pub(super) fn drain(self: &Arc<Self>) {
         while !lock(&self.queue).jobs.is_empty() {
             if self.claim() {
                 self.lead(None, patient);
@@ -363,6 +410,12 @@ impl Writer {
                 std::thread::sleep(MOST_PAUSE);
             }
         }
+    }
+
+    /// Closes the connection; the next job opens it again.
+    pub(super) fn suspend(&self) {
+        let connection = lock(&self.connection).connection.take();
+        drop(connection);
     }
 
     /// Sends the writer's own thread home and closes the connection.
@@ -373,6 +426,17 @@ impl Writer {
         let connection = lock(&self.connection).connection.take();
         drop(connection);
     }
+}
+
+/// Who holds the write lock, where the kernel tells it.
+#[cfg(target_os = "linux")]
+fn holder_of(path: &Path) -> Option<u32> {
+    super::lock_guard::holder::write_lock_holder(path)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn holder_of(_: &Path) -> Option<u32> {
+    None
 }
 
 /// The writer's own thread: leads when it is rung for, and goes when the writer does.
