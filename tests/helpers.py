@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import os
-import sqlite3
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.base import Checkpoint, CheckpointTuple, empty_checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from langchain_core.runnables import RunnableConfig
@@ -70,6 +68,7 @@ def id_of(number: int) -> str:
 def checkpoint_of(number: int | None = None, values: dict[str, Any] | None = None, **more: Any) -> Checkpoint:
     """A checkpoint that holds `values`; its id sorts by `number`."""
     checkpoint: Any = empty_checkpoint()
+    checkpoint["v"] = 4
     checkpoint["ts"] = "2026-01-01T00:00:00+00:00"
     if number is not None:
         checkpoint["id"] = id_of(number)
@@ -98,28 +97,39 @@ def ids(tuples: list[CheckpointTuple]) -> list[str]:
     return [found.checkpoint["id"] for found in tuples]
 
 
-@contextlib.contextmanager
-def sqlite(path: str | Path, **options: Any) -> Iterator[sqlite3.Connection]:
-    """A plain connection in autocommit mode, closed at the end."""
-    connection = sqlite3.connect(path, isolation_level=None, **options)
-    try:
-        yield connection
-    finally:
-        connection.close()
+_QUERY = """
+import pickle, sqlite3, sys
+path, sql, parameters = pickle.load(sys.stdin.buffer)
+connection = sqlite3.connect(path, isolation_level=None)
+found = connection.execute(sql, parameters).fetchall()
+connection.close()
+pickle.dump(found, sys.stdout.buffer)
+"""
+
+
+def query(path: str | Path, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
+    """Runs one statement with Python's `sqlite3`, in another process.
+
+    A second SQLite library in this one would drop the POSIX locks of an open saver as it closes.
+    """
+    command = [sys.executable, "-I", "-S", "-c", _QUERY]
+    asked = pickle.dumps((str(path), sql, parameters))
+    answer = subprocess.run(command, input=asked, capture_output=True, check=False, timeout=60)
+    assert answer.returncode == 0, answer.stderr.decode()
+    found: list[tuple[Any, ...]] = pickle.loads(answer.stdout)
+    return found
 
 
 def rows(path: str | Path, table: str) -> list[tuple[Any, ...]]:
     """All rows of a table, ordered by key."""
     key = "thread_id, checkpoint_ns, checkpoint_id" + (", task_id, idx" if table == "writes" else "")
-    with sqlite(path) as connection:
-        return connection.execute(f"SELECT * FROM {table} ORDER BY {key}").fetchall()
+    return query(path, f"SELECT * FROM {table} ORDER BY {key}")
 
 
 def schema(path: str | Path) -> list[tuple[Any, ...]]:
     """What `sqlite_schema` says, but for where pages are and how the SQL is laid out."""
-    with sqlite(path) as connection:
-        found = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name")
-        return [(*row[:3], row[3] and " ".join(row[3].split())) for row in found]
+    found = query(path, "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name")
+    return [(*row[:3], row[3] and " ".join(row[3].split())) for row in found]
 
 
 def run_python(code: str, *arguments: object, timeout: float = 60) -> str:
