@@ -659,7 +659,7 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
     def __getstate__(self) -> dict[str, Any]:
         if self._store.in_memory:
             raise pickle.PicklingError("a saver of a database in memory cannot be pickled; use a file")
-        state = self.__dict__.copy()
+        state = {name: _serialize.portable(value) for name, value in self.__dict__.items()}
         store: Store = state.pop("_store")
         # Raises for a store that does not know its file yet.
         store.backend  # noqa: B018
