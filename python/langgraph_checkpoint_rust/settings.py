@@ -133,6 +133,7 @@ class SqliteSettings:
             TypeError: If a name is unknown.
 
         Example:
+            >>> from langgraph_checkpoint_rust import SqliteSettings
             >>> SqliteSettings().replace({"pool_size": 2}).pool_size
             2
         """
@@ -155,6 +156,7 @@ class SqliteSettings:
             ValueError: If a variable cannot be read; the message names it.
 
         Example:
+            >>> from langgraph_checkpoint_rust import SqliteSettings
             >>> SqliteSettings.from_env({"LANGGRAPH_CHECKPOINT_POOL_SIZE": "3"}).pool_size
             3
         """
