@@ -19,13 +19,14 @@
 //!    of forks). A descriptor inherited over fork can neither take nor release a lock: OFD locks belong to
 //!    the description that parent and child share, and unlocking it would unlock the parent.
 //! 2. No descriptor of a guarded inode, private ones included, is closed while foreign code has that inode
-//!    open. A neighbour that opens it between our look and our `close` is the one gap that the kernel leaves.
+//!    open. A neighbour that opens it and takes a lock in the microseconds between our last look and our
+//!    `close` is the one gap that the kernel leaves.
 //! 3. Once the last registered descriptor of an inode is closed, nothing on its private one is locked.
 //!    (`SQLite` leaves the lock on the `-shm` file's last byte to `close`.)
 //! 4. Lock order: `SQLite`'s mutexes, an inode's state, the table. Fork takes the table, bounded in time.
 //!
 //! Measured, release build, microseconds per autocommit of one row at `synchronous=NORMAL`: see
-//! `cost_of_an_autocommit` in `tests/lock_guard.rs`.
+//! `cost_of_the_guard` in `tests/lock_guard.rs`.
 
 use std::sync::OnceLock;
 

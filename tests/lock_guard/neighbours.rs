@@ -173,6 +173,13 @@ fn parking(scene: &Scene) {
     drop(scene.open());
     let open_before = std::fs::read_dir("/proc/self/fd").unwrap().count();
     let foreign = File::open(&scene.database).unwrap();
+    drop(scene.open());
+    assert_eq!(
+        lock_guard::counters(),
+        lock_guard::Counters::default(),
+        "without a lock it has nothing to lose"
+    );
+    assert!(set_posix_lock(&foreign, libc::F_RDLCK, (0, 1)));
     for _ in 0..50 {
         let one = scene.open();
         let two = scene.open();

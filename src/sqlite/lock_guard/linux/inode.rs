@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use libc::{c_int, flock};
 
 use super::fork;
-use super::park::{self, Parked};
+use super::park::{self, Origin, Parked};
 use super::ranges::{self, RangeSet};
 use super::sys::{self, Errno, FileId};
 use super::table::{Access, Descriptor};
@@ -139,11 +139,7 @@ impl State {
         } else {
             Access::ReadOnly
         };
-        self.parked.push(Parked {
-            number: private.number,
-            access,
-        });
-        park::PARKED.fetch_add(1, Ordering::Relaxed);
+        self.park(private.number, Origin::Here(access));
     }
 
     /// Releases every lock, as the kernel does when a process closes its last descriptor of a file.

@@ -5,7 +5,6 @@
 )]
 
 use std::ffi::{CStr, CString};
-use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
@@ -91,13 +90,6 @@ pub(super) fn open(path: &CStr, flags: c_int, mode: c_int) -> c_int {
     unsafe { libc::open(path.as_ptr(), flags, mode) }
 }
 
-/// How a descriptor was opened; writable when the kernel does not tell.
-pub(super) fn is_writable(descriptor: RawFd) -> bool {
-    // SAFETY: F_GETFL reads no third argument.
-    let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFL) };
-    flags < 0 || flags & libc::O_ACCMODE != libc::O_RDONLY
-}
-
 /// Closes a descriptor's number. Allocates nothing.
 pub(super) fn close(descriptor: RawFd) -> c_int {
     // SAFETY: no memory is involved; the callers own the number.
@@ -141,51 +133,6 @@ pub(super) fn sleep_microseconds(microseconds: u32) -> bool {
     };
     // SAFETY: reads one `timespec`; a null second pointer is allowed.
     unsafe { libc::nanosleep(&raw const pause, std::ptr::null_mut()) == 0 }
-}
-
-/// `fstatat` of `descriptor` itself without asking a file server: a hung mount must not hang our `close`.
-fn identify_cached(descriptor: RawFd) -> Result<FileId, Errno> {
-    let mut status = MaybeUninit::<libc::statx>::uninit();
-    // SAFETY: the empty path ends with NUL; statx writes one whole `statx` or fails.
-    let result = check(unsafe {
-        libc::statx(
-            descriptor,
-            c"".as_ptr(),
-            libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC,
-            libc::STATX_INO,
-            status.as_mut_ptr(),
-        )
-    });
-    match result {
-        Ok(_) => {
-            // SAFETY: statx succeeded, so `status` is initialised.
-            let status = unsafe { status.assume_init() };
-            Ok(FileId {
-                device: libc::makedev(status.stx_dev_major, status.stx_dev_minor),
-                inode: status.stx_ino,
-            })
-        }
-        // Kernels before 4.11, and system call filters that do not know it.
-        Err(libc::ENOSYS | libc::EPERM) => identify(descriptor).map(|identity| identity.id),
-        Err(other) => Err(other),
-    }
-}
-
-/// Every descriptor of this process that has one of `files` open.
-pub(super) fn descriptors_of(files: &[FileId]) -> io::Result<Vec<(RawFd, FileId)>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc/self/fd")? {
-        let name = entry?.file_name();
-        let Some(descriptor) = name.to_str().and_then(|text| text.parse::<RawFd>().ok()) else {
-            continue;
-        };
-        if let Ok(id) = identify_cached(descriptor)
-            && files.contains(&id)
-        {
-            found.push((descriptor, id));
-        }
-    }
-    Ok(found)
 }
 
 /// Whether the kernel knows OFD locks and `/proc` lets a descriptor be opened once more.
