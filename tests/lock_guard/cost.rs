@@ -1,9 +1,8 @@
 //! What the guard costs: `cargo test --release --no-default-features --test lock_guard -- --ignored --nocapture cost`.
 //!
-//! Measured on a virtual machine with 2 cores, Linux 6.18, medians of 7 runs of 20,000 autocommits of one
-//! small row, WAL, `synchronous=NORMAL`: 12.7 µs plain,
-//! 13.3 µs guarded.
+//! Medians of 7 runs each; the figures stand in the documentation of `lock_guard`.
 
+use std::thread;
 use std::time::Instant;
 
 use rusqlite::Connection;
@@ -14,6 +13,8 @@ pub(crate) const ROLES: &[Role] = &[("measure", measure)];
 
 const COMMITS: usize = 20_000;
 const OPENS: usize = 300;
+const READERS: usize = 4;
+const READS: usize = 50_000;
 const FORKS: usize = 200;
 const RUNS: usize = 7;
 
@@ -46,8 +47,19 @@ fn measure(scene: &Scene) {
         assert_eq!(reap(fork(|| leave(0))), 0);
     }
     let forks = started.elapsed().as_nanos() / FORKS as u128;
+    let started = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..READERS {
+            scope.spawn(|| {
+                let reader = scene.open();
+                let mut read = reader.prepare("SELECT who FROM t LIMIT 1").unwrap();
+                (0..READS).for_each(|_| read.query_row([], |_| Ok(())).unwrap());
+            });
+        }
+    });
+    let reads = started.elapsed().as_nanos() / (READERS * READS) as u128;
     drop(others);
-    say(&format!("nanoseconds {commits} {opens} {forks}"));
+    say(&format!("nanoseconds {commits} {opens} {forks} {reads}"));
 }
 
 #[test]
@@ -68,9 +80,14 @@ fn cost_of_the_guard() {
         }
     }
     for (name, runs) in ["plain", "guarded"].into_iter().zip(figures) {
-        for (column, what) in ["commit", "open, read, close", "fork and wait"]
-            .into_iter()
-            .enumerate()
+        for (column, what) in [
+            "commit",
+            "open, read, close",
+            "fork and wait",
+            "read, in 4 threads",
+        ]
+        .into_iter()
+        .enumerate()
         {
             let mut values: Vec<u64> = runs.iter().map(|run| run[column]).collect();
             values.sort_unstable();

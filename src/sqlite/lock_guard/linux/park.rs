@@ -58,12 +58,17 @@ impl State {
         let all = closing
             .into_iter()
             .chain(self.parked.iter().map(|parked| (parked.number, parked.origin)));
-        let Some(carrier) = self.claim(inode.id, &all.collect::<Vec<_>>()) else {
+        let claim = self.claim(inode.id, &all.collect::<Vec<_>>(), table);
+        if claim == Claim::Refused {
             if let Some((number, origin)) = closing {
                 self.park(number, origin);
                 table.owned.insert(number, inode.id);
             }
             return 0;
+        }
+        let carrier = match claim {
+            Claim::Granted(number) => Some(number),
+            _ => None,
         };
         let mut numbers: Vec<RawFd> = self.parked.drain(..).map(|parked| parked.number).collect();
         PARKED.fetch_sub(numbers.len(), Ordering::Relaxed);
@@ -93,35 +98,47 @@ impl State {
         result
     }
 
-    /// Takes the exclusive lock, through one of `candidates` or a description opened for it. `None`: not now.
-    /// `Some(None)`: the file cannot be opened for writing; nobody had a lock a moment ago, and that must do.
-    #[allow(
-        clippy::option_option,
-        reason = "the outer says whether to close, the inner through what"
-    )]
-    fn claim(&mut self, id: FileId, candidates: &[(RawFd, Origin)]) -> Option<Option<RawFd>> {
+    /// Takes the exclusive lock, through one of `candidates` or a description opened for it.
+    fn claim(&mut self, id: FileId, candidates: &[(RawFd, Origin)], table: &mut Table) -> Claim {
         let exclusive = sys::request(libc::F_WRLCK, (0, 0));
         let own = candidates
             .iter()
             .find(|(_, origin)| *origin == Origin::Here(Access::ReadWrite));
         if let Some(&(number, _)) = own.filter(|(number, _)| is_file(*number, id)) {
-            return sys::set_lock(number, &exclusive).is_ok().then_some(Some(number));
+            return match sys::set_lock(number, &exclusive) {
+                Ok(()) => Claim::Granted(number),
+                Err(_) => Claim::Refused,
+            };
         }
-        let &(number, _) = candidates.iter().find(|(number, _)| is_file(*number, id))?;
+        let Some(&(number, _)) = candidates.iter().find(|(number, _)| is_file(*number, id)) else {
+            return Claim::Refused;
+        };
         // Asked first, since a description that is opened and not granted the lock cannot be closed again.
         if !matches!(sys::get_lock(number, &exclusive), Ok(None)) {
-            return None;
+            return Claim::Refused;
         }
         match sys::reopen(number, true) {
-            Err(libc::EACCES | libc::EPERM | libc::EROFS | libc::ETXTBSY) => Some(None),
-            Err(_) => None,
-            Ok(carrier) if sys::set_lock(carrier, &exclusive).is_ok() => Some(Some(carrier)),
+            Err(libc::EACCES | libc::EPERM | libc::EROFS | libc::ETXTBSY) => Claim::Impossible,
+            Err(_) => Claim::Refused,
+            Ok(carrier) if sys::set_lock(carrier, &exclusive).is_ok() => Claim::Granted(carrier),
             Ok(carrier) => {
                 self.park(carrier, Origin::Here(Access::ReadWrite));
-                None
+                table.owned.insert(carrier, id);
+                Claim::Refused
             }
         }
     }
+}
+
+/// Whether descriptors of a file may be closed now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// Somebody has a lock.
+    Refused,
+    /// This descriptor has the exclusive lock and is closed last.
+    Granted(RawFd),
+    /// The file cannot be opened for writing. Nobody had a lock a moment ago, and that must do.
+    Impossible,
 }
 
 fn is_file(number: RawFd, id: FileId) -> bool {
@@ -152,7 +169,7 @@ pub(super) fn close(number: RawFd) -> c_int {
     let mut state = lock_state(&inode);
     let mut table = fork::table();
     let last = table.remove(number);
-    if sidecar && state.private.is_none() {
+    if sidecar && state.private.is_none() && state.parked.is_empty() {
         if last {
             table.inodes.remove(&inode.id);
         }
