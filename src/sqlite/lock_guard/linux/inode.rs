@@ -32,6 +32,16 @@ pub(super) struct Private {
     writable: bool,
 }
 
+impl Private {
+    pub(super) fn origin(self) -> Origin {
+        Origin::Here(if self.writable {
+            Access::ReadWrite
+        } else {
+            Access::ReadOnly
+        })
+    }
+}
+
 /// Behind the inode's mutex, which is held during the lock call itself: a private descriptor is replaced or
 /// closed by nobody while it is in use.
 #[derive(Debug, Default)]
@@ -95,7 +105,7 @@ impl State {
             Ok(Private { number, writable })
         } else {
             drop(table);
-            sys::close(number);
+            let _ = sys::close(number);
             Err(refuse(libc::ESTALE))
         }
     }
@@ -134,12 +144,7 @@ impl State {
     fn retire(&mut self, private: Private) {
         // Cannot fail: nothing is allocated for unlocking a whole file.
         let _ = sys::set_lock(private.number, &sys::request(libc::F_UNLCK, (0, 0)));
-        let access = if private.writable {
-            Access::ReadWrite
-        } else {
-            Access::ReadOnly
-        };
-        self.park(private.number, Origin::Here(access));
+        self.park(private.number, private.origin());
     }
 
     /// Releases every lock, as the kernel does when a process closes its last descriptor of a file.

@@ -16,7 +16,7 @@ use libc::c_int;
 
 use super::fork;
 use super::inode::{Inode, State, lock_state};
-use super::sys::{self, FileId};
+use super::sys::{self, Errno, FileId};
 use super::table::{Access, Table};
 
 /// How many descriptors are parked in this process.
@@ -50,46 +50,52 @@ impl State {
     ///
     /// The table stays locked throughout, so that a fork sees no exclusive lock: a child's copy of the
     /// description would keep it.
-    fn close_or_park(&mut self, inode: &Inode, table: &mut Table, closing: Option<(RawFd, Origin)>) -> c_int {
+    fn close_or_park(
+        &mut self,
+        inode: &Inode,
+        table: &mut Table,
+        closing: Option<(RawFd, Origin)>,
+    ) -> Result<c_int, Errno> {
+        self.drop_stale(inode.id, table);
+        // Closed behind our back; by now it may be anybody's.
+        let stale = closing.is_some_and(|(number, _)| !is_file(number, inode.id));
+        let closing = closing.filter(|_| !stale);
         let idle = table.inodes.get(&inode.id).is_none_or(|entry| entry.live == 0);
         if idle {
             self.unlock_all();
         }
-        let all = closing
-            .into_iter()
-            .chain(self.parked.iter().map(|parked| (parked.number, parked.origin)));
-        let claim = self.claim(inode.id, &all.collect::<Vec<_>>(), table);
+        let private = self
+            .private
+            .filter(|_| idle)
+            .map(|private| (private.number, private.origin()));
+        let parked = self.parked.iter().map(|parked| (parked.number, parked.origin));
+        let candidates: Vec<(RawFd, Origin)> = closing.into_iter().chain(parked).chain(private).collect();
+        let claim = self.claim(inode.id, &candidates, table);
         if claim == Claim::Refused {
             if let Some((number, origin)) = closing {
                 self.park(number, origin);
                 table.owned.insert(number, inode.id);
             }
-            return 0;
+            return if stale { Err(libc::EBADF) } else { Ok(0) };
+        }
+        PARKED.fetch_sub(self.parked.len(), Ordering::Relaxed);
+        self.parked.clear();
+        if idle {
+            self.private = None;
+            table.inodes.remove(&inode.id);
         }
         let carrier = match claim {
             Claim::Granted(number) => Some(number),
             _ => None,
         };
-        let mut numbers: Vec<RawFd> = self.parked.drain(..).map(|parked| parked.number).collect();
-        PARKED.fetch_sub(numbers.len(), Ordering::Relaxed);
-        if idle {
-            numbers.extend(self.private.take().map(|private| private.number));
-            table.inodes.remove(&inode.id);
-        }
-        for number in numbers {
-            // A number that is another file by now was closed behind our back and is not ours to close.
-            if table.owned.remove(&number).is_some() && Some(number) != carrier && is_file(number, inode.id) {
-                sys::close(number);
-            }
-        }
-        let mut result = 0;
-        if let Some((number, _)) = closing
-            && Some(number) != carrier
-        {
-            result = sys::close(number);
-        }
-        // Last, since it has the exclusive lock.
-        if let Some(number) = carrier {
+        // The one that has the exclusive lock is the last.
+        let others = candidates
+            .iter()
+            .map(|&(number, _)| number)
+            .filter(|&number| Some(number) != carrier);
+        let mut result = if stale { Err(libc::EBADF) } else { Ok(0) };
+        for number in others.chain(carrier) {
+            table.owned.remove(&number);
             let closed = sys::close(number);
             if closing.is_some_and(|(closing, _)| closing == number) {
                 result = closed;
@@ -98,20 +104,37 @@ impl State {
         result
     }
 
+    /// Forgets numbers that were closed behind our back.
+    fn drop_stale(&mut self, id: FileId, table: &mut Table) {
+        let private = self.private.map(|private| private.number);
+        let numbers: Vec<RawFd> = self
+            .parked
+            .iter()
+            .map(|parked| parked.number)
+            .chain(private)
+            .collect();
+        for number in numbers {
+            if !is_file(number, id) {
+                table.owned.remove(&number);
+                self.forget(number);
+            }
+        }
+    }
+
     /// Takes the exclusive lock, through one of `candidates` or a description opened for it.
     fn claim(&mut self, id: FileId, candidates: &[(RawFd, Origin)], table: &mut Table) -> Claim {
         let exclusive = sys::request(libc::F_WRLCK, (0, 0));
-        let own = candidates
+        if let Some(&(number, _)) = candidates
             .iter()
-            .find(|(_, origin)| *origin == Origin::Here(Access::ReadWrite));
-        if let Some(&(number, _)) = own.filter(|(number, _)| is_file(*number, id)) {
+            .find(|(_, origin)| *origin == Origin::Here(Access::ReadWrite))
+        {
             return match sys::set_lock(number, &exclusive) {
                 Ok(()) => Claim::Granted(number),
                 Err(_) => Claim::Refused,
             };
         }
-        let Some(&(number, _)) = candidates.iter().find(|(number, _)| is_file(*number, id)) else {
-            return Claim::Refused;
+        let Some(&(number, _)) = candidates.first() else {
+            return Claim::Impossible;
         };
         // Asked first, since a description that is opened and not granted the lock cannot be closed again.
         if !matches!(sys::get_lock(number, &exclusive), Ok(None)) {
@@ -137,7 +160,8 @@ enum Claim {
     Refused,
     /// This descriptor has the exclusive lock and is closed last.
     Granted(RawFd),
-    /// The file cannot be opened for writing. Nobody had a lock a moment ago, and that must do.
+    /// The file cannot be opened for writing. Nobody had a lock a moment ago, and that must do. (Also when there
+    /// is nothing to close.)
     Impossible,
 }
 
@@ -146,7 +170,7 @@ fn is_file(number: RawFd, id: FileId) -> bool {
 }
 
 /// `close` of a descriptor of ours: really, or by parking it.
-pub(super) fn close(number: RawFd) -> c_int {
+pub(super) fn close(number: RawFd) -> Result<c_int, Errno> {
     let known = fork::table().lookup(number);
     let (inode, origin, sidecar) = match known {
         Some(descriptor) => (
@@ -229,7 +253,7 @@ pub(crate) fn release_parked() -> usize {
     for inode in inodes {
         let mut state = lock_state(&inode);
         if !state.parked.is_empty() {
-            state.close_or_park(&inode, &mut fork::table(), None);
+            let _ = state.close_or_park(&inode, &mut fork::table(), None);
         }
     }
     PARKED.load(Ordering::Relaxed)

@@ -90,10 +90,10 @@ pub(super) fn open(path: &CStr, flags: c_int, mode: c_int) -> c_int {
     unsafe { libc::open(path.as_ptr(), flags, mode) }
 }
 
-/// Closes a descriptor's number. Allocates nothing.
-pub(super) fn close(descriptor: RawFd) -> c_int {
+/// Closes a descriptor's number; it is free afterwards whatever the result says. Allocates nothing.
+pub(super) fn close(descriptor: RawFd) -> Result<c_int, Errno> {
     // SAFETY: no memory is involved; the callers own the number.
-    unsafe { libc::close(descriptor) }
+    check(unsafe { libc::close(descriptor) })
 }
 
 /// Takes or releases an OFD lock without waiting.
@@ -147,7 +147,7 @@ pub(super) fn probe() -> Result<(), &'static str> {
         Err(_) => Err("the lock guard needs /proc/self/fd"),
         Ok(second) => {
             let answer = get_lock(second, &request(libc::F_RDLCK, (0, 1)));
-            close(second);
+            let _ = close(second);
             match answer {
                 Ok(_) => Ok(()),
                 Err(libc::EINVAL) => Err("the kernel has no open-file-description locks"),
@@ -155,6 +155,6 @@ pub(super) fn probe() -> Result<(), &'static str> {
             }
         }
     };
-    close(first);
+    let _ = close(first);
     result
 }
