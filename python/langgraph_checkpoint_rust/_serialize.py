@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 from langgraph_checkpoint_rust.errors import SerializationError
@@ -66,3 +67,29 @@ def outline(serde: SerializerProtocol, typed: TypedData) -> Outline:
         {str(channel) for channel in checkpoint.get("channel_versions") or ()},
         {str(channel): isinstance(value, _DeltaSnapshot) for channel, value in values.items()},
     )
+
+
+class Portable:
+    """Pickles as the serializer it holds. Upstream's own cannot be pickled: its ext hook is a closure."""
+
+    def __init__(self, serde: JsonPlusSerializer) -> None:
+        self._serde = serde
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = {name: value for name, value in vars(self._serde).items() if name != "_unpack_ext_hook"}
+        return _restored, (type(self._serde), state)
+
+
+def portable(value: Any) -> Any:
+    """The value, wrapped if it is a serializer of upstream with upstream's own ext hook."""
+    if isinstance(value, JsonPlusSerializer) and not getattr(value, "_custom_unpack_ext_hook", True):
+        return Portable(value)
+    return value
+
+
+def _restored(serde_type: type[JsonPlusSerializer], state: dict[str, Any]) -> JsonPlusSerializer:
+    serde = object.__new__(serde_type)
+    # The hook knows the allow-list only, so any serializer with the same list has the same hook.
+    donor = JsonPlusSerializer(allowed_msgpack_modules=state["_allowed_msgpack_modules"])
+    vars(serde).update(state, _unpack_ext_hook=vars(donor)["_unpack_ext_hook"])
+    return serde

@@ -1,0 +1,86 @@
+"""Fixtures: savers of both classes, in a file and in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from helpers import Verbs
+from hypothesis import HealthCheck, settings
+from langgraph.checkpoint.sqlite import SqliteSaver as UpstreamSaver
+
+from langgraph_checkpoint_rust import AsyncRustSqliteSaver, RustSqliteSaver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_unhurried = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("fast", max_examples=25, deadline=None, suppress_health_check=_unhurried)
+settings.register_profile("slow", max_examples=1000, deadline=None, suppress_health_check=_unhurried)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves tests marked `slow` out unless `-m` names marks."""
+    if not config.option.markexpr:
+        skip = pytest.mark.skip(reason="slow; run with -m slow")
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(skip)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A database file that is not there yet."""
+    return tmp_path / "checkpoints.db"
+
+
+@pytest.fixture
+def make_saver(path: Path) -> Iterator[Callable[..., RustSqliteSaver]]:
+    """Makes sync savers, of `path` unless told otherwise, and closes them at the end."""
+    made: list[RustSqliteSaver] = []
+
+    def make(conn: Any = None, **options: Any) -> RustSqliteSaver:
+        made.append(RustSqliteSaver(path if conn is None else conn, **options))
+        return made[-1]
+
+    yield make
+    for saver in made:
+        saver.close()
+
+
+@pytest.fixture
+def make_upstream(path: Path) -> Iterator[Callable[..., UpstreamSaver]]:
+    """Makes upstream's savers, of `path` unless told otherwise, and closes them at the end."""
+    with_managers: list[Any] = []
+
+    def make(conn: Any = None) -> UpstreamSaver:
+        manager = UpstreamSaver.from_conn_string(str(path if conn is None else conn))
+        with_managers.append(manager)
+        saver: UpstreamSaver = manager.__enter__()
+        return saver
+
+    yield make
+    for manager in with_managers:
+        manager.__exit__(None, None, None)
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop."""
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
+@pytest.fixture(params=["sync-file", "sync-memory", "async-file", "async-memory"])
+def saver(request: pytest.FixtureRequest, path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Verbs]:
+    """The verbs of the sync class, and the a-verbs of the async class, in a file and in memory."""
+    colour, _, place = request.param.partition("-")
+    conn = path if place == "file" else ":memory:"
+    with RustSqliteSaver(conn) if colour == "sync" else AsyncRustSqliteSaver(conn) as opened:
+        yield Verbs(opened, loop if colour == "async" else None)
