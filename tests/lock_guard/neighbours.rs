@@ -256,7 +256,7 @@ fn mingle(scene: &Scene) {
         for _ in 0..2 {
             scope.spawn(|| (0..ROUNDS).for_each(|_| commit(&scene.open(), "ours", PER_ROUND)));
             scope.spawn(|| {
-                (0..ROUNDS).for_each(|_| Neighbour::open(&scene.database).commit("theirs", PER_ROUND))
+                (0..ROUNDS).for_each(|_| Neighbour::open(&scene.database).commit("theirs", PER_ROUND));
             });
         }
     });
