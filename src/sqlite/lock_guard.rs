@@ -8,7 +8,8 @@
 //!
 //! * `fcntl`: every record lock becomes an open-file-description (OFD) lock on one private descriptor per
 //!   inode. POSIX and OFD locks are never mixed on an inode: with no private descriptor there is no lock.
-//! * `close`: a descriptor is parked, not closed, while code that is not ours has the inode open.
+//! * `close`: closes a descriptor only while an exclusive lock on the whole file shows that nobody has a
+//!   lock to lose; until then the descriptor is parked.
 //! * `open`: registers the descriptor (so that no lock call needs an `fstat`), and hands a parked one out
 //!   again (so that their number is bounded by the most that were ever open at once).
 //! * `fstat`, `stat`: in a forked child `st_dev` is salted, so that `SQLite` there builds new inode and lock
@@ -18,14 +19,17 @@
 //! 1. A lock is taken, tested or released only through the private descriptor of the same generation (number
 //!    of forks). A descriptor inherited over fork can neither take nor release a lock: OFD locks belong to
 //!    the description that parent and child share, and unlocking it would unlock the parent.
-//! 2. No descriptor of a guarded inode, private ones included, is closed while foreign code has that inode
-//!    open. A neighbour that opens it between our look and our `close` is the one gap that the kernel leaves.
+//! 2. No descriptor of a lockable file, private ones included, is closed while anybody has a lock on the
+//!    file, and nobody gets one during the close. (A file that we may not open for writing is only looked at
+//!    before the close: there a neighbour's shared lock, taken in the microsecond between, would be lost.)
 //! 3. Once the last registered descriptor of an inode is closed, nothing on its private one is locked.
 //!    (`SQLite` leaves the lock on the `-shm` file's last byte to `close`.)
 //! 4. Lock order: `SQLite`'s mutexes, an inode's state, the table. Fork takes the table, bounded in time.
 //!
-//! Measured, release build, microseconds per autocommit of one row at `synchronous=NORMAL`: see
-//! `cost_of_an_autocommit` in `tests/lock_guard.rs`.
+//! Measured (`cost_of_the_guard` in `tests/lock_guard`, release build, 2 cores, 100 other descriptors open),
+//! plain and guarded: an autocommit of one row at `synchronous=NORMAL` 11.9 and 12.2 µs; opening, reading and
+//! closing a database 37 and 48 µs; forking and waiting for a child that ends at once 250 and 278 µs; reads in
+//! 4 threads no difference. (An `fstat` in each lock call made the autocommit 2 to 3 µs dearer.)
 
 use std::sync::OnceLock;
 
@@ -62,7 +66,7 @@ pub struct Counters {
     pub files: usize,
     /// Private descriptors that carry the locks, at most one per file.
     pub private_descriptors: usize,
-    /// Descriptors kept open because foreign code has the same file open.
+    /// Descriptors kept open because somebody had a lock on the file when they should have been closed.
     pub parked_descriptors: usize,
     /// Lock requests refused because no private descriptor could be opened, or after a fork.
     pub refused_locks: u64,
@@ -105,9 +109,10 @@ pub fn counters() -> Counters {
     platform::counters()
 }
 
-/// Closes the parked descriptors whose files no foreign code has open any more; returns how many are left.
+/// Closes the parked descriptors whose files nobody has locked any more; returns how many are left.
 ///
-/// Opening and closing databases does this by itself; a process that does neither may call it now and then.
+/// Every close of a database tries this by itself, and every open uses them again, so that their number is
+/// bounded; a process that does neither any more may call it now and then.
 pub fn release_parked() -> usize {
     platform::release_parked()
 }

@@ -50,12 +50,17 @@ pub(crate) fn leave(code: i32) -> ! {
 pub(crate) fn open(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
     connection.busy_timeout(Duration::from_secs(20)).unwrap();
-    connection
-        .execute_batch(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0;
-             CREATE TABLE IF NOT EXISTS t(who TEXT);",
-        )
-        .unwrap();
+    // While another connection closes as the last one, SQLite says "busy" here without waiting.
+    let setup = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0;
+                 CREATE TABLE IF NOT EXISTS t(who TEXT);";
+    while let Err(error) = connection.execute_batch(setup) {
+        assert_eq!(
+            error.sqlite_error_code(),
+            Some(rusqlite::ErrorCode::DatabaseBusy),
+            "{error}"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
     connection
 }
 

@@ -195,7 +195,7 @@ extern "C" fn child() {
                 // A child has no POSIX locks yet, so these closes take none away. Locks of the parent live in
                 // descriptions that the parent has open. A number that is another file is not ours.
                 if sys::identify(number).is_ok_and(|found| found.id == id) {
-                    sys::close(number);
+                    let _ = sys::close(number);
                 }
             }
         }

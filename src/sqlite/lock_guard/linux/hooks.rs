@@ -55,7 +55,7 @@ extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
 }
 
 extern "C" fn close(number: c_int) -> c_int {
-    system_call(|| checked(park::close(number)))
+    system_call(|| park::close(number))
 }
 
 /// Not variadic, where the original is: on 64-bit Linux (x86-64 and aarch64) a variadic argument travels in

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use libc::{c_int, flock};
 
 use super::fork;
-use super::park::{self, Parked};
+use super::park::{self, Origin, Parked};
 use super::ranges::{self, RangeSet};
 use super::sys::{self, Errno, FileId};
 use super::table::{Access, Descriptor};
@@ -30,6 +30,16 @@ pub(super) struct Inode {
 pub(super) struct Private {
     pub(super) number: RawFd,
     writable: bool,
+}
+
+impl Private {
+    pub(super) fn origin(self) -> Origin {
+        Origin::Here(if self.writable {
+            Access::ReadWrite
+        } else {
+            Access::ReadOnly
+        })
+    }
 }
 
 /// Behind the inode's mutex, which is held during the lock call itself: a private descriptor is replaced or
@@ -95,7 +105,7 @@ impl State {
             Ok(Private { number, writable })
         } else {
             drop(table);
-            sys::close(number);
+            let _ = sys::close(number);
             Err(refuse(libc::ESTALE))
         }
     }
@@ -134,16 +144,7 @@ impl State {
     fn retire(&mut self, private: Private) {
         // Cannot fail: nothing is allocated for unlocking a whole file.
         let _ = sys::set_lock(private.number, &sys::request(libc::F_UNLCK, (0, 0)));
-        let access = if private.writable {
-            Access::ReadWrite
-        } else {
-            Access::ReadOnly
-        };
-        self.parked.push(Parked {
-            number: private.number,
-            access,
-        });
-        park::PARKED.fetch_add(1, Ordering::Relaxed);
+        self.park(private.number, private.origin());
     }
 
     /// Releases every lock, as the kernel does when a process closes its last descriptor of a file.

@@ -5,7 +5,6 @@
 )]
 
 use std::ffi::{CStr, CString};
-use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
@@ -91,17 +90,10 @@ pub(super) fn open(path: &CStr, flags: c_int, mode: c_int) -> c_int {
     unsafe { libc::open(path.as_ptr(), flags, mode) }
 }
 
-/// How a descriptor was opened; writable when the kernel does not tell.
-pub(super) fn is_writable(descriptor: RawFd) -> bool {
-    // SAFETY: F_GETFL reads no third argument.
-    let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFL) };
-    flags < 0 || flags & libc::O_ACCMODE != libc::O_RDONLY
-}
-
-/// Closes a descriptor's number. Allocates nothing.
-pub(super) fn close(descriptor: RawFd) -> c_int {
+/// Closes a descriptor's number; it is free afterwards whatever the result says. Allocates nothing.
+pub(super) fn close(descriptor: RawFd) -> Result<c_int, Errno> {
     // SAFETY: no memory is involved; the callers own the number.
-    unsafe { libc::close(descriptor) }
+    check(unsafe { libc::close(descriptor) })
 }
 
 /// Takes or releases an OFD lock without waiting.
@@ -143,51 +135,6 @@ pub(super) fn sleep_microseconds(microseconds: u32) -> bool {
     unsafe { libc::nanosleep(&raw const pause, std::ptr::null_mut()) == 0 }
 }
 
-/// `fstatat` of `descriptor` itself without asking a file server: a hung mount must not hang our `close`.
-fn identify_cached(descriptor: RawFd) -> Result<FileId, Errno> {
-    let mut status = MaybeUninit::<libc::statx>::uninit();
-    // SAFETY: the empty path ends with NUL; statx writes one whole `statx` or fails.
-    let result = check(unsafe {
-        libc::statx(
-            descriptor,
-            c"".as_ptr(),
-            libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC,
-            libc::STATX_INO,
-            status.as_mut_ptr(),
-        )
-    });
-    match result {
-        Ok(_) => {
-            // SAFETY: statx succeeded, so `status` is initialised.
-            let status = unsafe { status.assume_init() };
-            Ok(FileId {
-                device: libc::makedev(status.stx_dev_major, status.stx_dev_minor),
-                inode: status.stx_ino,
-            })
-        }
-        // Kernels before 4.11, and system call filters that do not know it.
-        Err(libc::ENOSYS | libc::EPERM) => identify(descriptor).map(|identity| identity.id),
-        Err(other) => Err(other),
-    }
-}
-
-/// Every descriptor of this process that has one of `files` open.
-pub(super) fn descriptors_of(files: &[FileId]) -> io::Result<Vec<(RawFd, FileId)>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc/self/fd")? {
-        let name = entry?.file_name();
-        let Some(descriptor) = name.to_str().and_then(|text| text.parse::<RawFd>().ok()) else {
-            continue;
-        };
-        if let Ok(id) = identify_cached(descriptor)
-            && files.contains(&id)
-        {
-            found.push((descriptor, id));
-        }
-    }
-    Ok(found)
-}
-
 /// Whether the kernel knows OFD locks and `/proc` lets a descriptor be opened once more.
 pub(super) fn probe() -> Result<(), &'static str> {
     // The program's own file: it exists, and nobody keeps record locks there that our close could drop.
@@ -200,7 +147,7 @@ pub(super) fn probe() -> Result<(), &'static str> {
         Err(_) => Err("the lock guard needs /proc/self/fd"),
         Ok(second) => {
             let answer = get_lock(second, &request(libc::F_RDLCK, (0, 1)));
-            close(second);
+            let _ = close(second);
             match answer {
                 Ok(_) => Ok(()),
                 Err(libc::EINVAL) => Err("the kernel has no open-file-description locks"),
@@ -208,6 +155,6 @@ pub(super) fn probe() -> Result<(), &'static str> {
             }
         }
     };
-    close(first);
+    let _ = close(first);
     result
 }

@@ -43,8 +43,8 @@ pub(super) struct Entry {
     pub(super) live: usize,
 }
 
-/// Everything the guard knows, for one generation. Held for map operations, for opening a private
-/// descriptor and for a few `fstat`s, never while a lock is asked for and never while `/proc` is read.
+/// Everything the guard knows, for one generation. Held for map operations, and for what a fork must not see
+/// half done: opening a private descriptor, and closing under an exclusive lock.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     /// Exactly the descriptors between `SQLite`'s `open` and its `close`.
@@ -94,11 +94,6 @@ impl Table {
             }
             None => true,
         }
-    }
-
-    /// Whether a descriptor found open is neither `SQLite`'s nor the guard's.
-    pub(super) fn is_foreign(&self, number: RawFd) -> bool {
-        !self.descriptors.contains_key(&number) && !self.owned.contains_key(&number)
     }
 }
 
