@@ -12,7 +12,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use langgraph_checkpoint_rust::backend::Backend;
 use langgraph_checkpoint_rust::model::{
     Blob, CheckpointKey, EncodedCheckpoint, EncodedWrite, EncodedWrites, ListFilter, OnConflict, Payload,
-    TypedValue,
+    StoredTuple, TypedValue,
 };
 use langgraph_checkpoint_rust::sqlite::{Location, Settings, SqliteBackend};
 use rusqlite::{Connection, params};
@@ -93,10 +93,10 @@ impl Pair {
         let bare_path = directory.path().join("bare.db");
         // The engine makes the bare file's tables too, so that both are laid out alike.
         let maker = SqliteBackend::new(Location::File(bare_path.clone()), settings.clone());
-        maker.setup().unwrap();
-        maker.close().unwrap();
+        maker.setup().wait().unwrap();
+        maker.close();
         let engine = SqliteBackend::new(Location::File(directory.path().join("engine.db")), settings);
-        engine.setup().unwrap();
+        engine.setup().wait().unwrap();
         Self {
             engine,
             bare: bare(&bare_path, cache),
@@ -106,15 +106,15 @@ impl Pair {
 
     fn fill(&self, rows: u64, bytes: &[u8]) {
         for number in 0..rows {
-            self.engine.put(&checkpoint(number, bytes)).unwrap();
-            self.engine.put_writes(&writes(number, b"small")).unwrap();
+            self.engine.put(checkpoint(number, bytes)).wait().unwrap();
+            self.engine.put_writes(writes(number, b"small")).wait().unwrap();
             bare_put(&self.bare, &checkpoint(number, bytes));
             bare_put_writes(&self.bare, &writes(number, b"small"));
         }
     }
 
     fn empty(&self) {
-        self.engine.delete_thread(THREAD).unwrap();
+        self.engine.delete_thread(THREAD.to_owned()).wait().unwrap();
         self.bare
             .execute_batch("DELETE FROM checkpoints; DELETE FROM writes")
             .unwrap();
@@ -214,6 +214,11 @@ fn bare_list(connection: &Connection, limit: usize) -> usize {
     bytes
 }
 
+fn latest(engine: &SqliteBackend) -> StoredTuple {
+    let found = engine.get_tuple(THREAD.to_owned(), String::new(), None);
+    found.wait().unwrap().unwrap()
+}
+
 /// Times `verb` in batches, and empties the files between them.
 fn batches(pair: &Pair, iterations: u64, verb: impl Fn(u64)) -> Duration {
     let mut taken = Duration::ZERO;
@@ -237,7 +242,7 @@ fn put(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("engine", size), |bencher| {
             bencher.iter_custom(|iterations| {
                 batches(&pair, iterations, |number| {
-                    pair.engine.put(&checkpoint(number, &bytes)).unwrap();
+                    pair.engine.put(checkpoint(number, &bytes)).wait().unwrap();
                 })
             });
         });
@@ -258,7 +263,7 @@ fn put_writes(criterion: &mut Criterion) {
     group.bench_function("engine", |bencher| {
         bencher.iter_custom(|iterations| {
             batches(&pair, iterations, |number| {
-                pair.engine.put_writes(&writes(number, &bytes)).unwrap();
+                pair.engine.put_writes(writes(number, &bytes)).wait().unwrap();
             })
         });
     });
@@ -279,7 +284,7 @@ fn get_tuple(criterion: &mut Criterion) {
         pair.fill(20, &vec![7; size]);
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_function(BenchmarkId::new("engine", size), |bencher| {
-            bencher.iter(|| pair.engine.get_tuple(THREAD, "", None).unwrap().unwrap());
+            bencher.iter(|| latest(&pair.engine));
         });
         group.bench_function(BenchmarkId::new("floor", size), |bencher| {
             bencher.iter(|| bare_get_tuple(&pair.bare));
@@ -297,8 +302,8 @@ fn put_then_get_tuple(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("engine", size), |bencher| {
             bencher.iter_custom(|iterations| {
                 batches(&pair, iterations, |number| {
-                    pair.engine.put(&checkpoint(number, &bytes)).unwrap();
-                    pair.engine.get_tuple(THREAD, "", None).unwrap().unwrap();
+                    pair.engine.put(checkpoint(number, &bytes)).wait().unwrap();
+                    latest(&pair.engine);
                 })
             });
         });
@@ -325,7 +330,7 @@ fn list(criterion: &mut Criterion) {
     };
     group.bench_function("engine", |bencher| {
         bencher.iter(|| {
-            let page = pair.engine.list(&filter, None, 50).unwrap();
+            let page = pair.engine.list(filter.clone(), None, 50).wait().unwrap();
             assert_eq!(page.tuples.len(), 50);
             page
         });

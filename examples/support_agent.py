@@ -132,6 +132,7 @@ def kill_in_the_middle(path: Path) -> None:
             if first.poll() is not None:
                 sys.exit("the first process ended by itself")
             time.sleep(0.05)
+    time.sleep(0.2)  # the other tool is in the middle of its work by now
     os.kill(first.pid, signal.SIGKILL)
     say("kill", f"SIGKILL: process {first.pid} ended with {first.wait()}, in the middle of find_slots")
 

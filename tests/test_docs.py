@@ -118,15 +118,6 @@ def test_a_public_name_is_documented_with_an_example(name: str) -> None:
     assert ">>> " in documentation
 
 
-def test_the_readme_shows_the_demo() -> None:
-    (shown,) = [block for block in blocks(README, "text") if "SIGKILL" in block]
-    demo = (ROOT / "examples/support_agent.py").read_text(encoding="utf-8")
-    titles = re.findall(r"^\d\. .*$", shown, re.MULTILINE)
-    assert len(titles) >= 4
-    for title in titles:
-        assert title.partition(" ")[2] in demo
-
-
 def test_local_links_lead_somewhere() -> None:
     seen = 0
     for path in [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,11 @@ from langgraph_checkpoint_rust import RustSqliteSaver
 
 THREAD: RunnableConfig = {"configurable": {"thread_id": "ada-1"}}
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def lines(text: str) -> list[str]:
+    """Without numbers and padding, which differ, and without order: two tools run at once."""
+    return sorted(" ".join(re.sub(r"\d+", "0", line).split()) for line in text.strip().splitlines())
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -51,6 +57,10 @@ def test_the_support_agent_survives_its_process(tmp_path: Path) -> None:
     assert story.count("look_up_customer('ada@example.com')") == 1
     assert story.count("find_slots('Tuesday')") == 2
     assert story.count("book_appointment('Tuesday 09:00')") == 1
+
+    readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    assert lines(shown) == lines(story)
 
     with RustSqliteSaver(path) as saver:
         states = [found.checkpoint["channel_values"] for found in saver.list(THREAD)]
