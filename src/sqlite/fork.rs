@@ -3,15 +3,16 @@
 //! close in the child would disturb the parent. Without the guard everything is closed before and
 //! opened again when it is used.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{gate, lock_guard, shared};
 
 /// Before a fork: waits until no connection is in use, for at most `patience`; false if some are.
 pub fn before(patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
     let quiet = gate::close(patience);
     if quiet && lock_guard::status() != lock_guard::Status::Active {
-        shared::suspend_all();
+        return shared::suspend_all(deadline);
     }
     quiet
 }
@@ -24,5 +25,6 @@ pub fn after_in_parent() {
 /// After a fork, in the child. `quiet` is what `before` said: if connections were in use, the child
 /// may not use the library, since locks inside `SQLite` may be held by threads that it does not have.
 pub fn after_in_child(quiet: bool) {
+    shared::forget_all();
     gate::open_in_child(quiet);
 }

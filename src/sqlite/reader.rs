@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
-use super::gate;
 use super::manager::{open_flags, open_reader};
 use super::settings::Settings;
 use super::sync::lock;
+use super::{gate, lock_guard};
 use crate::error::{Error, Result};
 use crate::pending::{Cancel, GiveUp};
 
@@ -34,9 +34,14 @@ pub(super) struct ReaderManager {
 #[derive(Debug)]
 pub(super) struct Reader {
     connection: Connection,
-    open: Arc<AtomicU32>,
     stop: Arc<Mutex<Stop>>,
+    /// Last: what it counts is closed by then.
+    _counted: Counted,
 }
+
+/// One open reader.
+#[derive(Debug)]
+struct Counted(Arc<AtomicU32>);
 
 /// What the operation that a reader runs now is stopped by.
 #[derive(Debug, Default)]
@@ -80,21 +85,29 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Counted {
+    fn new(open: &Arc<AtomicU32>) -> Self {
+        open.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl ReaderManager {
-    pub(super) fn new(path: &Path, settings: Arc<Settings>) -> Self {
+    /// `open` counts the readers that live.
+    pub(super) fn new(path: &Path, settings: Arc<Settings>, open: Arc<AtomicU32>) -> Self {
         // Readers create temporary b-trees only; a read-only handle could not recover a WAL.
         let inner = SqliteConnectionManager::file(path).with_flags(open_flags(&settings));
         Self {
             inner,
             path: path.to_path_buf(),
             settings,
-            open: Arc::default(),
+            open,
         }
     }
 }
@@ -104,16 +117,22 @@ impl r2d2::ManageConnection for ReaderManager {
     type Error = Error;
 
     fn connect(&self) -> Result<Reader> {
-        let _pass = gate::enter();
+        let _pass = if lock_guard::status() == lock_guard::Status::Active {
+            gate::enter()
+        } else {
+            // A fork waits until all readers are closed, and the pool's thread, which is in here, keeps
+            // the pool alive. It tries again.
+            gate::try_enter().ok_or(Error::Interrupted)?
+        };
+        let counted = Counted::new(&self.open);
         let connection = open_reader(&self.inner, &self.path, &self.settings)?;
         let stop = Arc::new(Mutex::new(Stop::default()));
         let wanted = Arc::clone(&stop);
         connection.progress_handler(STEPS, Some(move || lock(&wanted).wanted()))?;
-        self.open.fetch_add(1, Ordering::Relaxed);
         Ok(Reader {
             connection,
-            open: Arc::clone(&self.open),
             stop,
+            _counted: counted,
         })
     }
 

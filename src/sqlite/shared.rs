@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -28,8 +28,17 @@ type Identity = (u64, u64, bool);
 
 static OPEN: Mutex<Option<HashMap<Identity, Weak<Shared>>>> = Mutex::new(None);
 
+/// Files that are open, those that are being closed included.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
 /// How long one wait for a reader lasts before signals are looked at and a fork may pass.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// How long a close waits for readers that the pool's own thread has just opened.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// Between two looks whether a connection is closed.
+const PAUSE: Duration = Duration::from_micros(50);
 
 /// How often, in milliseconds, a read checks that the path still leads to the open file. A write always does.
 const CHECK_EVERY: u64 = 250;
@@ -55,7 +64,11 @@ pub(super) struct Shared {
 
 enum Readers {
     /// None while it is suspended for a fork.
-    Pool(Mutex<Option<r2d2::Pool<ReaderManager>>>),
+    Pool {
+        pool: Mutex<Option<r2d2::Pool<ReaderManager>>>,
+        /// Readers that live, in use or idle.
+        open: Arc<AtomicU32>,
+    },
     /// A database in memory has one connection: the writer's.
     Writer,
 }
@@ -75,16 +88,22 @@ impl Shared {
         let Some(identity) = opened.identity else {
             return Ok(Arc::new(opened));
         };
-        let mut open = lock(&OPEN);
-        let open = open.get_or_insert_default();
-        if let Some(shared) = open.get(&identity).and_then(Weak::upgrade) {
+        let opened = Arc::new(opened);
+        let first = {
+            let mut open = lock(&OPEN);
+            let open = open.get_or_insert_default();
+            let first = open.get(&identity).and_then(ours);
+            if first.is_none() {
+                open.retain(|_, other| other.strong_count() > 0);
+                open.insert(identity, Arc::downgrade(&opened));
+            }
+            first
+        };
+        match first {
             // Another thread was faster; ours is closed again.
-            return shared.agreeing(settings);
+            Some(shared) => shared.agreeing(settings),
+            None => Ok(opened),
         }
-        let shared = Arc::new(opened);
-        open.retain(|_, other| other.strong_count() > 0);
-        open.insert(identity, Arc::downgrade(&shared));
-        Ok(shared)
     }
 
     fn agreeing(self: Arc<Self>, settings: &Settings) -> Result<Arc<Self>> {
@@ -116,7 +135,10 @@ impl Shared {
         let path = location.path();
         let readers = match location {
             Location::Memory => Readers::Writer,
-            Location::File(path) => Readers::Pool(Mutex::new(Some(pool(path, settings)))),
+            Location::File(_) => Readers::Pool {
+                pool: Mutex::default(),
+                open: Arc::default(),
+            },
         };
         let reconnect = {
             let (location, settings) = (location.clone(), Arc::clone(settings));
@@ -154,6 +176,9 @@ impl Shared {
         let identity = matches!(location, Location::File(_))
             .then(|| identify(path, settings.read_only))
             .flatten();
+        if identity.is_some() {
+            LIVE.fetch_add(1, Ordering::SeqCst);
+        }
         Ok(Self {
             location: location.clone(),
             settings: Arc::clone(settings),
@@ -183,7 +208,7 @@ impl Shared {
         cancel: &Cancel,
         job: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
-        let Readers::Pool(pool) = &self.readers else {
+        let Readers::Pool { pool, open } = &self.readers else {
             let writer = self.writer.as_ref().ok_or_else(|| self.read_only())?;
             return writer.with_connection(job);
         };
@@ -193,15 +218,16 @@ impl Shared {
             let pool = {
                 let path = self.location.path();
                 lock(pool)
-                    .get_or_insert_with(|| self::pool(path, &self.settings))
+                    .get_or_insert_with(|| self::pool(path, &self.settings, open))
                     .clone()
             };
             if let Ok(reader) = pool.get_timeout(LOOK.min(self.settings.pool_timeout)) {
                 let result = reader.run(give_up, cancel, job);
-                drop(reader);
+                drop((reader, pool));
                 drop(pass);
                 return result;
             }
+            drop(pool);
             drop(pass);
             let waited = started.elapsed();
             if give_up() || cancel.is_cancelled() {
@@ -211,7 +237,7 @@ impl Shared {
                 let path = self.location.path().to_path_buf();
                 return Err(Error::PoolTimeout {
                     path,
-                    size: pool.max_size(),
+                    size: self.settings.pool_size + self.settings.max_overflow,
                     waited,
                 });
             }
@@ -237,10 +263,17 @@ impl Shared {
         })
     }
 
-    /// Closes every connection; each is opened again when it is used.
-    fn suspend(&self) {
-        if let Readers::Pool(pool) = &self.readers {
+    /// Closes every connection; each is opened again when it is used. False if one is open still.
+    fn suspend(&self, deadline: Instant) -> bool {
+        if let Readers::Pool { pool, open } = &self.readers {
             *lock(pool) = None;
+            // The pool's own thread may not have let go of what it has just opened.
+            while open.load(Ordering::Acquire) > 0 {
+                if Instant::now() >= deadline {
+                    return false;
+                }
+                std::thread::sleep(PAUSE);
+            }
         }
         if let Some(checkpointer) = &self.checkpointer {
             checkpointer.suspend();
@@ -250,6 +283,7 @@ impl Shared {
         {
             writer.suspend();
         }
+        true
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -271,7 +305,7 @@ impl Shared {
     pub(super) fn stats(&self) -> Stats {
         let readers = match &self.readers {
             Readers::Writer => ReaderStats::default(),
-            Readers::Pool(pool) => {
+            Readers::Pool { pool, .. } => {
                 let state = lock(pool).as_ref().map(r2d2::Pool::state);
                 ReaderStats {
                     open: state.as_ref().map_or(0, |state| state.connections),
@@ -305,7 +339,18 @@ impl Drop for Shared {
         if let Some(writer) = &self.writer {
             writer.close();
         }
+        // A fork that came now would find readers open that no table names any more.
+        let _pass = gate::enter();
+        self.suspend(Instant::now() + CLOSING);
+        if self.identity.is_some() {
+            LIVE.fetch_sub(1, Ordering::SeqCst);
+        }
     }
+}
+
+/// In a forked child: what the parent has open is not this process's.
+pub(super) fn forget_all() {
+    LIVE.store(0, Ordering::SeqCst);
 }
 
 impl std::fmt::Debug for Shared {
@@ -314,7 +359,7 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-fn pool(path: &Path, settings: &Arc<Settings>) -> r2d2::Pool<ReaderManager> {
+fn pool(path: &Path, settings: &Arc<Settings>, open: &Arc<AtomicU32>) -> r2d2::Pool<ReaderManager> {
     r2d2::Pool::builder()
         .max_size(settings.pool_size + settings.max_overflow)
         .min_idle(Some(0))
@@ -323,23 +368,35 @@ fn pool(path: &Path, settings: &Arc<Settings>) -> r2d2::Pool<ReaderManager> {
         .idle_timeout(None)
         .connection_timeout(settings.pool_timeout)
         .error_handler(Box::new(r2d2::NopErrorHandler))
-        .build_unchecked(ReaderManager::new(path, Arc::clone(settings)))
+        .build_unchecked(ReaderManager::new(path, Arc::clone(settings), Arc::clone(open)))
 }
 
-/// Closes every connection of this process, before a fork without the lock guard.
-pub(super) fn suspend_all() {
+/// Closes every connection of this process, before a fork without the lock guard. False if some are
+/// open still at the deadline.
+///
+/// One that another thread is just closing is not in the table any more, and not closed before that
+/// thread passes the gate.
+pub(super) fn suspend_all(deadline: Instant) -> bool {
     let open: Vec<_> = lock(&OPEN)
         .iter()
         .flatten()
         .filter_map(|(_, shared)| shared.upgrade())
         .collect();
+    let mut closed = LIVE.load(Ordering::SeqCst) == open.len();
     for shared in open {
-        shared.suspend();
+        closed &= shared.suspend(deadline);
     }
+    closed
 }
 
 fn find(identity: Identity) -> Option<Arc<Shared>> {
-    let shared = lock(&OPEN).as_ref()?.get(&identity)?.upgrade()?;
+    let found = lock(&OPEN).as_ref()?.get(&identity).and_then(ours);
+    found
+}
+
+/// What this process opened, if it is open still.
+fn ours(shared: &Weak<Shared>) -> Option<Arc<Shared>> {
+    let shared = shared.upgrade()?;
     if shared.is_ours() {
         return Some(shared);
     }
