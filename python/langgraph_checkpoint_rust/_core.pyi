@@ -8,13 +8,14 @@ import builtins
 from os import PathLike
 from typing import Any, final
 
-from langgraph_checkpoint_rust._rows import Key, ListFilter, TypedData
+from langgraph_checkpoint_rust._rows import CopyProgress, Key, ListFilter, TypedData
 from langgraph_checkpoint_rust.settings import SqliteSettings
 
 __all__ = [
     "Call",
     "Cancel",
     "Channel",
+    "Removal",
     "ShapeBook",
     "SqliteBackend",
     "__version__",
@@ -48,6 +49,12 @@ class ShapeBook:
             channel_versions: The channels that have a version.
             channel_values: The channels it stores, and whether each is a delta snapshot.
         """
+
+@final
+class Removal:
+    """What a verb found to be removed; its length is the number of steps."""
+
+    def __len__(self) -> int: ...
 
 @final
 class Channel:
@@ -125,16 +132,21 @@ class SqliteBackend:
         """A page. Result: `(list[StoredTuple], Key | None)`: where the next begins, None at the end."""
 
     def delete_thread(self, thread_id: str) -> Call:
-        """Deletes a thread."""
+        """Deletes a slice of a thread. Result: whether something is left."""
 
     def delete_for_runs(self, run_ids: builtins.list[str]) -> Call:
-        """Deletes the checkpoints of runs."""
+        """Finds the checkpoints of runs. Result: `Removal`."""
 
-    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> Call:
-        """Copies a thread."""
+    def copy_thread(
+        self, source_thread_id: str, target_thread_id: str, progress: CopyProgress | None
+    ) -> Call:
+        """Copies a slice of a thread. Result: `CopyProgress | None`: what to go on from."""
 
-    def prune(self, thread_id: str, delete: bool, shapes: ShapeBook) -> Call:
-        """Deletes what need not be kept. Result: `(None, list[TypedData])`: what `shapes` must learn."""
+    def prune(self, thread_id: str, shapes: ShapeBook) -> Call:
+        """Finds what need not be kept. Result: `(Removal | None, [TypedData])`: what `shapes` must learn."""
+
+    def remove(self, removal: Removal, from_: int) -> Call:
+        """Carries out a slice of a removal. Result: the first step that is left."""
 
     def get_delta_channel_history(
         self,

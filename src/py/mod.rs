@@ -16,7 +16,7 @@ mod _core {
     use super::{Bound, PyModule, PyModuleMethods, PyResult, pyfunction};
 
     #[pymodule_export]
-    use super::backend::{PyShapeBook, PySqliteBackend};
+    use super::backend::{PyRemoval, PyShapeBook, PySqliteBackend};
     #[pymodule_export]
     use super::call::{PyCall, PyCancel};
     #[pymodule_export]
