@@ -69,11 +69,8 @@ pub(super) fn open_writer(location: &Location, settings: &Settings) -> Result<(C
             let created = !settings.read_only && create(path)?;
             let connection = Connection::open_with_flags(path, open_flags(settings))?;
             connection.busy_timeout(settings.busy_timeout)?;
-            if created {
-                // Takes effect only before the first table and before WAL.
-                set(&connection, path, "auto_vacuum", settings.auto_vacuum as i64)?;
-            }
             if !connection.is_readonly("main")? {
+                choose_vacuum(&connection, path, settings)?;
                 switch_journal(&connection, path, settings)?;
             }
             (connection, created)
@@ -158,6 +155,19 @@ fn create(path: &Path) -> Result<bool> {
         // Another process made it first and is choosing its settings.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(failed(error)),
+    }
+}
+
+/// Takes effect only before the first table and before WAL, whoever made the file: another process
+/// may be making its tables right now, and then its choice holds.
+fn choose_vacuum(connection: &Connection, path: &Path, settings: &Settings) -> Result<()> {
+    let is_empty = || connection.pragma_query_value(None, "page_count", |row| Ok(row.get::<_, i64>(0)? == 0));
+    if !is_empty()? {
+        return Ok(());
+    }
+    match set(connection, path, "auto_vacuum", settings.auto_vacuum as i64) {
+        Err(Error::SettingRefused { .. }) if !is_empty()? => Ok(()),
+        result => result,
     }
 }
 
