@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{
     CheckpointKey, DeltaHistory, EncodedCheckpoint, EncodedWrites, ListFilter, Opened, Page, PruneStrategy,
-    StoredTuple, StoredWrite,
+    Stats, StoredTuple, StoredWrite,
 };
 use crate::pending::Pending;
 use crate::shape::ShapeBook;
@@ -16,6 +16,9 @@ pub trait Backend: Send + Sync {
 
     /// Releases everything; further calls fail with `Closed`. Idempotent.
     fn close(&self);
+
+    /// Figures of the store.
+    fn stats(&self) -> Stats;
 
     /// Stores a checkpoint, replacing one with the same key.
     fn put(&self, checkpoint: EncodedCheckpoint) -> Pending<()>;

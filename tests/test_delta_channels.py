@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from helpers import config_of, put_chain, query
+from helpers import config_of, query
 from langgraph.channels import DeltaChannel
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
@@ -392,11 +392,3 @@ def test_the_async_class_prunes_and_rebuilds_too(path: Path, serde: Any) -> None
     before, after = asyncio.run(main())
     assert before == after
     assert len(before.values["log"]) == 5
-
-
-def test_no_channels_and_no_thread_have_no_history(path: Path) -> None:
-    with RustSqliteSaver(path) as saver:
-        assert saver.get_delta_channel_history(config=config_of(), channels=[]) == {}
-        assert saver.get_delta_channel_history(config=config_of(), channels=["a"]) == {"a": {"writes": []}}
-        put_chain(saver, 1)
-        assert saver.get_delta_channel_history(config=config_of(), channels=["a"]) == {"a": {"writes": []}}

@@ -199,8 +199,7 @@ def test_a_verb_has_one_name_everywhere() -> None:
     ]
     stubbed = {node.name for node in backend.body if isinstance(node, ast.FunctionDef)} - {"__new__"}
     assert len(rust) > 10
-    # Figures of this engine; another may have others.
-    assert rust == stubbed - {"stats"}
+    assert rust == stubbed
     # Part of get_tuple and list, which are what users call.
     for verb in rust - {"pending_sends"}:
         for saver in (RustSqliteSaver, AsyncRustSqliteSaver):

@@ -17,7 +17,8 @@ use super::settings::PySettings;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
-    Blob, EncodedCheckpoint, EncodedWrites, OnConflict, PruneStrategy, StoredTuple, StoredWrite, TypedValue,
+    Blob, EncodedCheckpoint, EncodedWrites, OnConflict, PruneStrategy, Stats, StoredTuple, StoredWrite,
+    TypedValue,
 };
 use crate::pending::Pending;
 use crate::shape::{Shape, ShapeBook};
@@ -181,7 +182,7 @@ impl PySqliteBackend {
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (writer, readers, wal) = self.verbs()?.statistics().unwrap_or_default();
+        let Stats { writer, readers, wal } = self.verbs()?.stats();
         let guard = lock_guard::counters();
         let parts: [(&str, Vec<(&str, Bound<'py, PyAny>)>); 4] = [
             (

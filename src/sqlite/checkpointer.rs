@@ -12,6 +12,7 @@ use super::settings::Settings;
 use super::statements as sql;
 use super::sync::{lock, wait, wait_for};
 use crate::error::Result;
+use crate::model::WalStats;
 
 /// Runs a closure while the writer of this process waits.
 pub(super) type Pause = Box<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
@@ -42,22 +43,7 @@ struct State {
     staffed: bool,
     /// Pages in the WAL when a checkpoint was last asked for.
     baseline: u32,
-    statistics: WalStatistics,
-}
-
-/// What `stats()` tells of the WAL.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct WalStatistics {
-    /// Size of the file.
-    pub bytes: u64,
-    /// Pages in it after the last checkpoint, and how many of them are in the database.
-    pub pages: i64,
-    /// Pages of the WAL that are in the database.
-    pub checkpointed_pages: i64,
-    /// Checkpoints run.
-    pub checkpoints: u64,
-    /// Checkpoints that a reader of another process kept from finishing.
-    pub blocked: u64,
+    stats: WalStats,
 }
 
 impl Checkpointer {
@@ -122,10 +108,10 @@ impl Checkpointer {
         drop(connection);
     }
 
-    pub(super) fn statistics(&self) -> WalStatistics {
-        WalStatistics {
+    pub(super) fn stats(&self) -> WalStats {
+        WalStats {
             bytes: self.wal_bytes(),
-            ..lock(&self.state).statistics
+            ..lock(&self.state).stats
         }
     }
 
@@ -167,7 +153,7 @@ impl Checkpointer {
         // Waiting would be done with the write lock held.
         connection.busy_timeout(Duration::ZERO)?;
         let mut finished = self.run(connection, sql::CHECKPOINT_PASSIVE)?;
-        let pages = lock(&self.state).statistics.pages;
+        let pages = lock(&self.state).stats.pages;
         if pages > i64::from(self.threshold) * LONG
             && let Some(pause) = self.pause.get()
         {
@@ -187,11 +173,11 @@ impl Checkpointer {
         let (busy, pages, checkpointed_pages): (bool, i64, i64) =
             connection.query_row(statement, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let finished = !busy && pages == checkpointed_pages;
-        let statistics = &mut lock(&self.state).statistics;
-        statistics.pages = pages;
-        statistics.checkpointed_pages = checkpointed_pages;
-        statistics.checkpoints += 1;
-        statistics.blocked += u64::from(!finished);
+        let stats = &mut lock(&self.state).stats;
+        stats.pages = pages;
+        stats.checkpointed_pages = checkpointed_pages;
+        stats.checkpoints += 1;
+        stats.blocked += u64::from(!finished);
         Ok(finished)
     }
 

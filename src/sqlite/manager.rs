@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
@@ -80,6 +81,18 @@ pub(super) fn open_writer(location: &Location, settings: &Settings) -> Result<(C
     };
     configure(&connection, location.path(), settings, settings.writer_cache())?;
     Ok((connection, created))
+}
+
+/// Opens one of the pool's readers.
+pub(super) fn open_reader(
+    source: &SqliteConnectionManager,
+    path: &Path,
+    settings: &Settings,
+) -> Result<Connection> {
+    let connection = r2d2::ManageConnection::connect(source)?;
+    configure(&connection, path, settings, settings.reader_cache())?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
 }
 
 /// The guard is in force for the whole process, from the first opening on.
@@ -182,7 +195,7 @@ fn switch_journal(connection: &Connection, path: &Path, settings: &Settings) -> 
 }
 
 /// Applies what holds per connection.
-pub(super) fn configure(connection: &Connection, path: &Path, settings: &Settings, cache: u64) -> Result<()> {
+fn configure(connection: &Connection, path: &Path, settings: &Settings, cache: u64) -> Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     connection.busy_timeout(settings.busy_timeout)?;
     set(connection, path, "synchronous", settings.synchronous as i64)?;

@@ -30,11 +30,8 @@ mod transaction;
 mod workers;
 mod writer;
 
-pub use checkpointer::WalStatistics;
 pub use manager::Location;
 pub use settings::{AutoVacuum, JournalMode, OnForeignSqlite, Settings, Synchronous, TempStore};
-pub use shared::PoolStatistics;
-pub use writer::Statistics as WriterStatistics;
 
 use std::sync::Arc;
 
@@ -42,7 +39,7 @@ use crate::backend::Backend;
 use crate::error::Result;
 use crate::model::{
     ChannelHistory, CheckpointKey, DeltaHistory, EncodedCheckpoint, EncodedWrites, ListFilter, Opened, Page,
-    PruneStrategy, StoredTuple, StoredWrite,
+    PruneStrategy, Stats, StoredTuple, StoredWrite,
 };
 use crate::pending::Pending;
 use crate::shape::ShapeBook;
@@ -61,11 +58,6 @@ impl SqliteBackend {
             engine: Engine::new(location, settings),
         }
     }
-
-    /// Figures of the writer, the readers and the WAL; None while it is not open.
-    pub fn statistics(&self) -> Option<(WriterStatistics, PoolStatistics, WalStatistics)> {
-        self.engine.shared_if_open().map(|shared| shared.statistics())
-    }
 }
 
 /// How the bundled SQLite was built: its version number and its compile options.
@@ -80,6 +72,13 @@ impl Backend for SqliteBackend {
 
     fn close(&self) {
         self.engine.close();
+    }
+
+    fn stats(&self) -> Stats {
+        self.engine
+            .shared_if_open()
+            .map(|shared| shared.stats())
+            .unwrap_or_default()
     }
 
     fn put(&self, checkpoint: EncodedCheckpoint) -> Pending<()> {

@@ -9,7 +9,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
 use super::gate;
-use super::manager::{configure, open_flags};
+use super::manager::{open_flags, open_reader};
 use super::settings::Settings;
 use super::sync::lock;
 use crate::error::{Error, Result};
@@ -105,14 +105,7 @@ impl r2d2::ManageConnection for ReaderManager {
 
     fn connect(&self) -> Result<Reader> {
         let _pass = gate::enter();
-        let connection = r2d2::ManageConnection::connect(&self.inner)?;
-        configure(
-            &connection,
-            &self.path,
-            &self.settings,
-            self.settings.reader_cache(),
-        )?;
-        connection.pragma_update(None, "query_only", true)?;
+        let connection = open_reader(&self.inner, &self.path, &self.settings)?;
         let stop = Arc::new(Mutex::new(Stop::default()));
         let wanted = Arc::clone(&stop);
         connection.progress_handler(STEPS, Some(move || lock(&wanted).wanted()))?;

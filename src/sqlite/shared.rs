@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::checkpointer::{Checkpointer, WalStatistics};
+use super::checkpointer::Checkpointer;
 use super::gate;
 use super::manager::{self, Location};
 use super::reader::ReaderManager;
@@ -18,9 +18,9 @@ use super::settings::Settings;
 use super::sync::lock;
 use super::transaction::Transaction;
 use super::workers::Workers;
-use super::writer::{self, Writer};
+use super::writer::Writer;
 use crate::error::{Error, Result};
-use crate::model::Opened;
+use crate::model::{Opened, ReaderStats, Stats};
 use crate::pending::{Cancel, GiveUp};
 
 /// A file is the same file whatever its path. A reader that never writes is kept apart.
@@ -58,17 +58,6 @@ enum Readers {
     Pool(Mutex<Option<r2d2::Pool<ReaderManager>>>),
     /// A database in memory has one connection: the writer's.
     Writer,
-}
-
-/// What `stats()` tells of the readers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PoolStatistics {
-    /// Connections open.
-    pub open: u32,
-    /// Of them not in use.
-    pub idle: u32,
-    /// The most there may be.
-    pub size: u32,
 }
 
 impl Shared {
@@ -279,36 +268,28 @@ impl Shared {
         }
     }
 
-    pub(super) fn statistics(&self) -> (writer::Statistics, PoolStatistics, WalStatistics) {
-        let pool = match &self.readers {
-            Readers::Writer => PoolStatistics::default(),
+    pub(super) fn stats(&self) -> Stats {
+        let readers = match &self.readers {
+            Readers::Writer => ReaderStats::default(),
             Readers::Pool(pool) => {
-                let size = self.settings.pool_size + self.settings.max_overflow;
                 let state = lock(pool).as_ref().map(r2d2::Pool::state);
-                state.map_or(
-                    PoolStatistics {
-                        size,
-                        ..PoolStatistics::default()
-                    },
-                    |state| PoolStatistics {
-                        open: state.connections,
-                        idle: state.idle_connections,
-                        size,
-                    },
-                )
+                ReaderStats {
+                    open: state.as_ref().map_or(0, |state| state.connections),
+                    idle: state.as_ref().map_or(0, |state| state.idle_connections),
+                    size: self.settings.pool_size + self.settings.max_overflow,
+                }
             }
         };
-        (
-            self.writer
-                .as_ref()
-                .map(|writer| writer.statistics())
-                .unwrap_or_default(),
-            pool,
-            self.checkpointer
-                .as_ref()
-                .map(|checkpointer| checkpointer.statistics())
-                .unwrap_or_default(),
-        )
+        let writer = self.writer.as_ref().map(|writer| writer.stats());
+        let wal = self
+            .checkpointer
+            .as_ref()
+            .map(|checkpointer| checkpointer.stats());
+        Stats {
+            writer: writer.unwrap_or_default(),
+            readers,
+            wal: wal.unwrap_or_default(),
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use super::settings::{Settings, Synchronous};
 use super::sync::{lock, wait};
 use super::transaction::Transaction;
 use crate::error::{Error, Result};
+use crate::model::WriterStats;
 use crate::pending::{GiveUp, patient};
 
 /// How often a waiting thread looks for signals.
@@ -48,7 +49,7 @@ pub(super) struct Writer {
     connection: Mutex<Slot>,
     reopen: Reopen,
     committed: Committed,
-    statistics: Mutex<Statistics>,
+    statistics: Mutex<WriterStats>,
 }
 
 #[derive(Default)]
@@ -67,23 +68,6 @@ struct Slot {
     connection: Option<Connection>,
     synchronous: Synchronous,
     pace: group::Pace,
-}
-
-/// What `stats()` tells of the writer.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Statistics {
-    /// Groups committed.
-    pub groups: u64,
-    /// Jobs committed.
-    pub jobs: u64,
-    /// Most jobs in one group.
-    pub largest_group: u64,
-    /// Groups that SQLite rolled back as a whole; their jobs were tried again one by one.
-    pub void_groups: u64,
-    /// Jobs that wait now.
-    pub queued: u64,
-    /// Times a group found the write lock taken by another process.
-    pub lock_waits: u64,
 }
 
 /// How one attempt to commit a group ended.
@@ -375,9 +359,9 @@ impl Writer {
         withdrawn.is_some()
     }
 
-    pub(super) fn statistics(&self) -> Statistics {
+    pub(super) fn stats(&self) -> WriterStats {
         let queued = lock(&self.queue).jobs.len() as u64;
-        Statistics {
+        WriterStats {
             queued,
             ..*lock(&self.statistics)
         }

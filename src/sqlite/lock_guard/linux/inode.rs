@@ -99,7 +99,14 @@ impl State {
     /// Opens a private descriptor. Under the table's mutex: a fork sees it either registered or not open.
     fn open_private(descriptor: RawFd, id: FileId, writable: bool) -> Result<Private, Errno> {
         let mut table = fork::table();
-        let number = sys::reopen(descriptor, writable).map_err(refuse)?;
+        let number = match sys::reopen(descriptor, writable) {
+            // `SQLite` made the file with the mode of a write-protected database and has it open for
+            // writing, which nobody may do again. It opens such a file (`-shm`) once per process, so
+            // its own description serves: the locks stay as long as our number does.
+            Err(libc::EACCES | libc::EPERM) => sys::duplicate(descriptor),
+            result => result,
+        }
+        .map_err(refuse)?;
         if sys::identify(number).is_ok_and(|found| found.id == id) {
             table.owned.insert(number, id);
             Ok(Private { number, writable })

@@ -84,6 +84,12 @@ pub(super) fn reopen(descriptor: RawFd, writable: bool) -> Result<RawFd, Errno> 
     }
 }
 
+/// Another number for the description of `descriptor`.
+pub(super) fn duplicate(descriptor: RawFd) -> Result<RawFd, Errno> {
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 0) })
+}
+
 /// `open` as `SQLite` calls it.
 pub(super) fn open(path: &CStr, flags: c_int, mode: c_int) -> c_int {
     // SAFETY: `path` ends with NUL; the mode travels as the promoted third argument.
