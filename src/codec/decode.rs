@@ -1,0 +1,193 @@
+//! msgpack straight to Python objects.
+//!
+//! Containers are built when all their items are there, from one shared stack: nothing half-built is ever
+//! visible, and memory grows with the input that was really read, never with a length that it claims.
+
+use pyo3::exceptions::{PyException, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString};
+
+use super::Codec;
+use super::classes::EXT_PYDANTIC;
+use super::cursor::{Cursor, Head, Malformed};
+use super::depth::{self, Descent};
+use super::gc::GcPause;
+use super::raw;
+use super::strings::SharedStrings;
+
+/// Values inside one another that `ormsgpack` decodes.
+const LEVELS: usize = 1023;
+
+const TOO_DEEP: Malformed = Malformed("Recursion limit reached");
+const NOT_UTF8: Malformed = Malformed("invalid UTF-8 string");
+const NO_HOOK: Malformed = Malformed("ext_hook missing");
+const HOOK_FAILED: &str = "ext_hook failed";
+const KEY_MAP: Malformed = Malformed("invalid type of map key: map");
+const KEY_EXT: Malformed = Malformed("invalid type of map key: extension");
+
+pub(super) type DecodeResult<T> = Result<T, DecodeError>;
+
+/// A failed decoding.
+#[derive(Debug)]
+pub(super) enum DecodeError {
+    Malformed(Malformed),
+    Hook(Box<PyErr>),
+    Python(Box<PyErr>),
+}
+
+impl From<Malformed> for DecodeError {
+    fn from(error: Malformed) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl From<PyErr> for DecodeError {
+    fn from(error: PyErr) -> Self {
+        Self::Python(Box::new(error))
+    }
+}
+
+impl DecodeError {
+    /// The exception for Python: a `ValueError`, as `ormsgpack`'s is, with the hook's own as its cause.
+    pub(super) fn into_py(self, py: Python<'_>) -> PyErr {
+        match self {
+            Self::Malformed(Malformed(words)) => PyValueError::new_err(words),
+            Self::Hook(error) if error.is_instance_of::<PyException>(py) => {
+                let outer = PyValueError::new_err(HOOK_FAILED);
+                outer.set_cause(py, Some(*error));
+                outer
+            }
+            Self::Hook(error) | Self::Python(error) => *error,
+        }
+    }
+}
+
+pub(super) struct Decoder<'a, 'py> {
+    pub(super) py: Python<'py>,
+    pub(super) codec: &'a Codec,
+    pub(super) cursor: Cursor<'a>,
+    pub(super) stack: Vec<Bound<'py, PyAny>>,
+    pub(super) strings: SharedStrings<'py>,
+    hook: Option<&'a Bound<'py, PyAny>>,
+    /// Whether messages may be filled without the hook.
+    fast: bool,
+    gc: GcPause<'py>,
+    levels: usize,
+}
+
+impl<'a, 'py> Decoder<'a, 'py> {
+    pub(super) fn new(
+        py: Python<'py>,
+        codec: &'a Codec,
+        blob: &'a [u8],
+        hook: Option<&'a Bound<'py, PyAny>>,
+        fast: bool,
+    ) -> Self {
+        Self {
+            py,
+            codec,
+            cursor: Cursor::new(blob),
+            stack: Vec::new(),
+            strings: SharedStrings::new(),
+            hook,
+            fast,
+            gc: GcPause::new(py, codec.pause_gc, blob.len()),
+            levels: depth::allowance(LEVELS),
+        }
+    }
+
+    /// Decodes the next value, inside `depth` containers.
+    pub(super) fn value(&mut self, depth: usize) -> DecodeResult<Bound<'py, PyAny>> {
+        if depth >= self.levels {
+            return Err(TOO_DEEP.into());
+        }
+        match self.cursor.head()? {
+            Head::Array(length) => {
+                let start = self.stack.len();
+                for _ in 0..length {
+                    let item = self.value(depth + 1)?;
+                    self.stack.push(item);
+                }
+                Ok(raw::list_of(self.py, &mut self.stack, start)?)
+            }
+            Head::Map(length) => {
+                let dict = PyDict::new(self.py);
+                for _ in 0..length {
+                    let key = self.key(depth + 1)?;
+                    let value = self.value(depth + 1)?;
+                    dict.set_item(key, value)?;
+                }
+                Ok(dict.into_any())
+            }
+            Head::Ext(code, start, end) => self.extension(code, start, end, depth),
+            head => self.leaf(head),
+        }
+    }
+
+    /// A value that holds no others.
+    #[inline]
+    pub(super) fn leaf(&mut self, head: Head) -> DecodeResult<Bound<'py, PyAny>> {
+        let py = self.py;
+        Ok(match head {
+            Head::Str(start, end) => self.text(start, end)?.into_any(),
+            Head::Unsigned(value) => PyInt::new(py, value).into_any(),
+            Head::Signed(value) => PyInt::new(py, value).into_any(),
+            Head::Nil => py.None().into_bound(py),
+            Head::Bool(value) => PyBool::new(py, value).to_owned().into_any(),
+            Head::Float(value) => PyFloat::new(py, value).into_any(),
+            Head::Bin(start, end) => PyBytes::new(py, &self.cursor.blob[start..end]).into_any(),
+            Head::Array(_) | Head::Map(_) | Head::Ext(..) => return Err(KEY_EXT.into()),
+        })
+    }
+
+    #[inline]
+    pub(super) fn text(&mut self, start: usize, end: usize) -> DecodeResult<Bound<'py, PyString>> {
+        Ok(self
+            .strings
+            .get(self.py, self.cursor.blob, start, end)
+            .ok_or(NOT_UTF8)?)
+    }
+
+    /// A key: arrays become tuples of keys, maps and extensions are refused. So no key is unhashable and none
+    /// runs code.
+    fn key(&mut self, depth: usize) -> DecodeResult<Bound<'py, PyAny>> {
+        if depth >= self.levels {
+            return Err(TOO_DEEP.into());
+        }
+        match self.cursor.head()? {
+            Head::Str(start, end) => Ok(self.text(start, end)?.into_any()),
+            Head::Array(length) => {
+                let start = self.stack.len();
+                for _ in 0..length {
+                    let item = self.key(depth + 1)?;
+                    self.stack.push(item);
+                }
+                Ok(raw::tuple_of(self.py, &mut self.stack, start)?)
+            }
+            Head::Map(_) => Err(KEY_MAP.into()),
+            Head::Ext(..) => Err(KEY_EXT.into()),
+            head => self.leaf(head),
+        }
+    }
+
+    fn extension(
+        &mut self,
+        code: i8,
+        start: usize,
+        end: usize,
+        depth: usize,
+    ) -> DecodeResult<Bound<'py, PyAny>> {
+        let hook = self.hook.ok_or(NO_HOOK)?;
+        if self.fast
+            && i8::try_from(EXT_PYDANTIC) == Ok(code)
+            && let Some(message) = self.message(start, end)
+        {
+            return Ok(message);
+        }
+        let payload = PyBytes::new(self.py, &self.cursor.blob[start..end]);
+        self.gc.end();
+        let _open = Descent::new(depth);
+        hook.call1((code, payload))
+            .map_err(|error| DecodeError::Hook(Box::new(error)))
+    }
+}
