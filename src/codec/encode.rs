@@ -239,7 +239,11 @@ impl<'c, 'py> Encoder<'c, 'py> {
                 self.out.array(length);
                 for index in 0..length {
                     let item = raw::tuple_item(key, index).ok_or_else(|| EncodeError::refused(CHANGED))?;
-                    self.key(item, depth + 1)?;
+                    // Lone surrogates are refused in a key, replaced in an item of a key.
+                    match raw::kind(item) {
+                        Kind::Str => self.text(item)?,
+                        _ => self.key(item, depth + 1)?,
+                    }
                 }
                 Ok(())
             }
