@@ -30,10 +30,11 @@ from langchain_core.messages import (
 from langgraph.checkpoint.serde import jsonplus
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.types import Send
+from pydantic import BaseModel
+
 from langgraph_checkpoint_rust import _fingerprint
 from langgraph_checkpoint_rust._core import Codec
 from langgraph_checkpoint_rust.serde import RustSerializer
-from pydantic import BaseModel
 
 UPSTREAM = JsonPlusSerializer()
 RUST = RustSerializer()

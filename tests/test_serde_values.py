@@ -181,7 +181,7 @@ VALUES: dict[str, Any] = {
     "lists": [list(range(n)) for n in (0, 15, 16, 300)],
     "long": list(range(70000)),
     "dicts": [{str(i): i for i in range(n)} for n in (0, 15, 16, 300)],
-    "long_dict": {i: None for i in range(66000)},
+    "long_dict": dict.fromkeys(range(66000)),
     "tuples": [(), (1,), tuple(range(16)), ((1, (2,)),)],
     "uuid": uuid.UUID(int=7),
     "decimal": [decimal.Decimal("1.50"), decimal.Decimal("NaN"), decimal.Decimal("-Infinity")],
@@ -320,6 +320,7 @@ def test_key(name: str) -> None:
 @pytest.mark.parametrize("value", [{"a": [Opaque()]}, [2**64], {"x": {frozenset(): 1}}])
 def test_refusal_falls_back_to_pickle_like_upstream(value: Any) -> None:
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
     from langgraph_checkpoint_rust.serde import RustSerializer
 
     theirs, ours = JsonPlusSerializer(pickle_fallback=True), RustSerializer(pickle_fallback=True)

@@ -24,6 +24,9 @@ from langgraph_checkpoint_rust._core import Codec, Payload
 
 logger = logging.getLogger(__name__)
 
+_JSONPLUS = vars(jsonplus)
+_MSGPACK = vars(_msgpack)
+
 
 @dataclass(frozen=True, slots=True)
 class Binding:
@@ -32,15 +35,17 @@ class Binding:
     codec: Codec
     default: Any
     encode: Any
+    option: Any
     hook_code: Any
     safe_types: frozenset[tuple[str, ...]]
 
     def is_current(self) -> bool:
         """Whether upstream's functions are still those: somebody may have replaced one."""
         return (
-            jsonplus._msgpack_default is self.default  # noqa: SLF001
-            and jsonplus._msgpack_enc is self.encode  # noqa: SLF001
-            and _msgpack.SAFE_MSGPACK_TYPES is self.safe_types
+            _JSONPLUS.get("_msgpack_default") is self.default
+            and _JSONPLUS.get("_msgpack_enc") is self.encode
+            and _JSONPLUS.get("_option") is self.option
+            and _MSGPACK.get("SAFE_MSGPACK_TYPES") is self.safe_types
         )
 
     def rebound_hook(self, hook: Any) -> Any:
@@ -72,11 +77,12 @@ def _bind() -> Binding | None:
     default = jsonplus._msgpack_default  # noqa: SLF001
     encode = jsonplus._msgpack_enc  # noqa: SLF001
     hook_code = jsonplus._create_msgpack_ext_hook(None).__code__  # noqa: SLF001
+    option = jsonplus._option  # noqa: SLF001
     safe_types = _msgpack.SAFE_MSGPACK_TYPES
     if not (
         {"_msgpack_enc", "ormsgpack"} <= set(default.__code__.co_names)
         and "ormsgpack" in hook_code.co_names
-        and vars(jsonplus).get("ormsgpack") is ormsgpack
+        and _JSONPLUS.get("ormsgpack") is ormsgpack
     ):
         return None
     bound_default = _with_globals(
@@ -85,14 +91,14 @@ def _bind() -> Binding | None:
     )
     codec = Codec(
         default=bound_default,
-        packb=functools.partial(ormsgpack.packb, option=jsonplus._option),  # noqa: SLF001
+        packb=functools.partial(ormsgpack.packb, option=option),
         leaves=[memoryview, ormsgpack.Ext, ormsgpack.Fragment],
         enum_meta=EnumMeta,
         classes=[entry for entry in _fingerprint.admitted() if entry[:2] in safe_types],
         pause_gc=sys.version_info < (3, 12),
     )
     bound_default.__globals__["_msgpack_enc"] = codec.dumps
-    return Binding(codec, default, encode, hook_code, safe_types)
+    return Binding(codec, default, encode, option, hook_code, safe_types)
 
 
 def _with_globals(function: Any, **replaced: Any) -> Any:

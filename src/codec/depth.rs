@@ -6,8 +6,9 @@
 
 use std::cell::Cell;
 
-/// Levels that one thread may have open over all nested calls; at most about 300 bytes of stack each.
-const LEVELS_PER_THREAD: usize = 6_000;
+/// Levels that one thread may have open over all nested calls. Measured: 3,000 levels of extensions in
+/// extensions end within 1.5 MB of stack.
+const LEVELS_PER_THREAD: usize = 3_000;
 
 thread_local! {
     static OPEN: Cell<usize> = const { Cell::new(0) };
