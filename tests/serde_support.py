@@ -152,6 +152,7 @@ FAST = Codec(
     leaves=[],
     enum_meta=EnumMeta,
     classes=_fingerprint.admitted(),
+    watched=[],
     pause_gc=False,
 )
 

@@ -80,7 +80,7 @@ def test_mutated_messages_decode_as_with_upstreams_hook(round_: int) -> None:
     strict = jsonplus._create_msgpack_ext_hook(None)
     bound = binding()
     assert bound is not None
-    rebound = bound.rebound_hook(strict)
+    rebound = bound.rebind(strict)
     for _ in range(ROUNDS // 4):
         payload = ormsgpack.unpackb(source.choice(SEEDS[1:-2]), ext_hook=lambda code, data: data)
         blob = ormsgpack.packb(ormsgpack.Ext(5, mutated(source, payload)))

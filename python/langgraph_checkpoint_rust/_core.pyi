@@ -17,17 +17,28 @@ class Codec:
         leaves: Sequence[type],
         enum_meta: type,
         classes: list[tuple[str, str, type]],
+        watched: Sequence[tuple[dict[str, Any], str, Any]],
         pause_gc: bool,
     ) -> Codec: ...
+    def dumps_typed(self, object: Any) -> tuple[str, bytes]:
+        """Return the type tag and the msgpack of `object`; `NotImplemented` if it is upstream's to write."""
+    def loads_typed(self, serde: Any, typed: Any, rebind: Callable[[Any], Any]) -> Any:
+        """Return the object of `typed` by the policy of `serde`; `NotImplemented` if upstream's to read."""
     def dumps(self, object: Any) -> bytes:
         """Return the msgpack of `object`."""
+    def dumps_part(self, object: Any) -> Any:
+        """Return the msgpack of a part of an object, for upstream's `_msgpack_default` and nobody else."""
     def dumps_with_cuts(self, object: Any, distance: int) -> tuple[bytes, list[int]]:
-        """Return the msgpack of `object`, and offsets of element ends at least `distance` bytes apart."""
+        """Return the msgpack of `object`, and offsets of element ends about `distance` bytes apart."""
     def loads(self, blob: bytes, hook: Callable[[int, bytes], Any] | None, fast: bool) -> Any:
         """Return the object in `blob`. Extensions go to `hook`, except messages that fit if `fast`."""
+
+@final
+class Part:
+    """A long encoded part of an object: becomes `bytes` only as a piece of the whole."""
 
 @final
 class Payload:
     """What upstream's `_msgpack_default` answers to the codec: an extension's code and bytes."""
 
-    def __new__(cls, code: int, data: bytes) -> Payload: ...
+    def __new__(cls, code: int, data: bytes | Part) -> Payload: ...

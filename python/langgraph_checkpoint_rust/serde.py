@@ -57,14 +57,15 @@ class RustSerializer(JsonPlusSerializer):
             ('msgpack', b'\x81\xa4step\x01')
         """
         bound = binding()
-        if obj is None or isinstance(obj, (bytes, bytearray)) or bound is None or not bound.is_current():
+        if bound is None:
             return super().dumps_typed(obj)
         try:
-            return "msgpack", bound.codec.dumps(obj)
+            typed = bound.codec.dumps_typed(obj)
         except SerializationError:
             if self.pickle_fallback:
                 return super().dumps_typed(obj)
             raise
+        return super().dumps_typed(obj) if typed is NotImplemented else typed
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
         r"""Deserialize an object.
@@ -83,19 +84,8 @@ class RustSerializer(JsonPlusSerializer):
             >>> RustSerializer().loads_typed(("msgpack", b"\x81\xa4step\x01"))
             {'step': 1}
         """
-        kind, blob = data
-        if kind != "msgpack" or type(blob) is not bytes:
-            return super().loads_typed(data)
         bound = binding()
-        if bound is None or not bound.is_current():
+        if bound is None:
             return super().loads_typed(data)
-        hook = self._unpack_ext_hook
-        if self._custom_unpack_ext_hook:
-            return bound.codec.loads(blob, hook, False)
-        # Clones share this attribute and then get another hook: it counts only for the hook it was made from.
-        native = self._native_hook
-        if native is None or native[0] is not hook:
-            native = self._native_hook = (hook, bound.rebound_hook(hook))
-        if native[1] is None:
-            return bound.codec.loads(blob, hook, False)
-        return bound.codec.loads(blob, native[1], True)
+        value = bound.codec.loads_typed(self, data, bound.rebind)
+        return super().loads_typed(data) if value is NotImplemented else value

@@ -79,17 +79,17 @@ impl Classes {
 
 impl MessageClass {
     fn new(py: Python<'_>, shape: &'static ClassShape, class: &Bound<'_, PyType>) -> PyResult<Self> {
-        let mut head = Writer::new(Vec::new(), None);
+        let mut head = Writer::<Vec<u8>>::new(Vec::new(), None);
         head.array(4);
         head.str(shape.module.as_bytes());
         head.str(shape.name.as_bytes());
         head.map(shape.fields.len());
-        let mut tail = Writer::new(Vec::new(), None);
+        let mut tail = Writer::<Vec<u8>>::new(Vec::new(), None);
         tail.str(METHOD.as_bytes());
         let template = PyDict::new(py);
         let mut fields = Vec::with_capacity(shape.fields.len());
         for &(name, shape) in shape.fields {
-            let mut wire = Writer::new(Vec::new(), None);
+            let mut wire = Writer::<Vec<u8>>::new(Vec::new(), None);
             wire.str(name.as_bytes());
             let name = PyString::intern(py, name);
             template.set_item(&name, py.None())?;

@@ -54,7 +54,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads the next head; steps over the bytes of a str, bin or ext as well.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn head(&mut self) -> Result<Head, Malformed> {
         let [marker] = self.take::<1>()?;
         Ok(match Marker::from_u8(marker) {

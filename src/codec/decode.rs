@@ -13,7 +13,7 @@ use super::cursor::{Cursor, Head, Malformed};
 use super::depth::{self, Descent};
 use super::gc::GcPause;
 use super::raw;
-use super::strings::SharedStrings;
+use super::strings::{SharedStrings, Text};
 
 /// Values inside one another that `ormsgpack` decodes.
 const LEVELS: usize = 1023;
@@ -27,37 +27,40 @@ const KEY_EXT: Malformed = Malformed("invalid type of map key: extension");
 
 pub(super) type DecodeResult<T> = Result<T, DecodeError>;
 
-/// A failed decoding.
+/// A failed decoding. Boxed: a result of one word more than the object is returned in registers.
 #[derive(Debug)]
-pub(super) enum DecodeError {
+pub(super) struct DecodeError(Box<Reason>);
+
+#[derive(Debug)]
+enum Reason {
     Malformed(Malformed),
-    Hook(Box<PyErr>),
-    Python(Box<PyErr>),
+    Hook(PyErr),
+    Python(PyErr),
 }
 
 impl From<Malformed> for DecodeError {
     fn from(error: Malformed) -> Self {
-        Self::Malformed(error)
+        Self(Box::new(Reason::Malformed(error)))
     }
 }
 
 impl From<PyErr> for DecodeError {
     fn from(error: PyErr) -> Self {
-        Self::Python(Box::new(error))
+        Self(Box::new(Reason::Python(error)))
     }
 }
 
 impl DecodeError {
     /// The exception for Python: a `ValueError`, as `ormsgpack`'s is, with the hook's own as its cause.
     pub(super) fn into_py(self, py: Python<'_>) -> PyErr {
-        match self {
-            Self::Malformed(Malformed(words)) => PyValueError::new_err(words),
-            Self::Hook(error) if error.is_instance_of::<PyException>(py) => {
+        match *self.0 {
+            Reason::Malformed(Malformed(words)) => PyValueError::new_err(words),
+            Reason::Hook(error) if error.is_instance_of::<PyException>(py) => {
                 let outer = PyValueError::new_err(HOOK_FAILED);
-                outer.set_cause(py, Some(*error));
+                outer.set_cause(py, Some(error));
                 outer
             }
-            Self::Hook(error) | Self::Python(error) => *error,
+            Reason::Hook(error) | Reason::Python(error) => error,
         }
     }
 }
@@ -113,15 +116,43 @@ impl<'a, 'py> Decoder<'a, 'py> {
             Head::Map(length) => {
                 let dict = PyDict::new(self.py);
                 for _ in 0..length {
-                    let key = self.key(depth + 1)?;
-                    let value = self.value(depth + 1)?;
-                    dict.set_item(key, value)?;
+                    self.pair(&dict, depth + 1)?;
                 }
                 Ok(dict.into_any())
             }
             Head::Ext(code, start, end) => self.extension(code, start, end, depth),
             head => self.leaf(head),
         }
+    }
+
+    #[inline]
+    fn pair(&mut self, dict: &Bound<'py, PyDict>, depth: usize) -> DecodeResult<()> {
+        if depth >= self.levels {
+            return Err(TOO_DEEP.into());
+        }
+        let head = self.cursor.head()?;
+        if let Head::Str(start, end) = head {
+            match self
+                .strings
+                .get(self.py, self.cursor.blob, start, end)
+                .ok_or(NOT_UTF8)?
+            {
+                Text::Shared(key) => {
+                    let value = self.value(depth)?;
+                    if let Some(key) = self.strings.at(key) {
+                        dict.set_item(key, value)?;
+                    }
+                }
+                Text::Own(key) => {
+                    let value = self.value(depth)?;
+                    dict.set_item(key, value)?;
+                }
+            }
+            return Ok(());
+        }
+        let key = self.key(head, depth)?;
+        let value = self.value(depth)?;
+        Ok(dict.set_item(key, value)?)
     }
 
     /// A value that holds no others.
@@ -144,22 +175,23 @@ impl<'a, 'py> Decoder<'a, 'py> {
     pub(super) fn text(&mut self, start: usize, end: usize) -> DecodeResult<Bound<'py, PyString>> {
         Ok(self
             .strings
-            .get(self.py, self.cursor.blob, start, end)
+            .owned(self.py, self.cursor.blob, start, end)
             .ok_or(NOT_UTF8)?)
     }
 
     /// A key: arrays become tuples of keys, maps and extensions are refused. So no key is unhashable and none
     /// runs code.
-    fn key(&mut self, depth: usize) -> DecodeResult<Bound<'py, PyAny>> {
-        if depth >= self.levels {
-            return Err(TOO_DEEP.into());
-        }
-        match self.cursor.head()? {
+    fn key(&mut self, head: Head, depth: usize) -> DecodeResult<Bound<'py, PyAny>> {
+        match head {
             Head::Str(start, end) => Ok(self.text(start, end)?.into_any()),
             Head::Array(length) => {
                 let start = self.stack.len();
                 for _ in 0..length {
-                    let item = self.key(depth + 1)?;
+                    if depth + 1 >= self.levels {
+                        return Err(TOO_DEEP.into());
+                    }
+                    let head = self.cursor.head()?;
+                    let item = self.key(head, depth + 1)?;
                     self.stack.push(item);
                 }
                 Ok(raw::tuple_of(self.py, &mut self.stack, start)?)
@@ -188,6 +220,6 @@ impl<'a, 'py> Decoder<'a, 'py> {
         self.gc.end();
         let _open = Descent::new(depth);
         hook.call1((code, payload))
-            .map_err(|error| DecodeError::Hook(Box::new(error)))
+            .map_err(|error| DecodeError(Box::new(Reason::Hook(error))))
     }
 }

@@ -8,6 +8,7 @@ use super::cursor::{Cursor, Head};
 use super::decode::Decoder;
 use super::raw;
 use super::shapes::{INVALID_TOOL_CALL, PLAIN_DEPTH, Shape, TOOL_CALL, USAGE, USAGE_DETAILS};
+use super::strings::Text;
 
 /// What the conditions that span several fields need to know.
 #[derive(Default)]
@@ -182,9 +183,16 @@ impl<'py> Decoder<'_, 'py> {
             let Head::Str(start, end) = self.cursor.head().ok()? else {
                 return None;
             };
-            let key = self.text(start, end).ok()?;
-            let value = self.plain(inner)?;
-            dict.set_item(key, value).ok()?;
+            match self.strings.get(self.py, self.cursor.blob, start, end)? {
+                Text::Shared(key) => {
+                    let value = self.plain(inner)?;
+                    dict.set_item(self.strings.at(key)?, value).ok()?;
+                }
+                Text::Own(key) => {
+                    let value = self.plain(inner)?;
+                    dict.set_item(key, value).ok()?;
+                }
+            }
         }
         Some(dict)
     }

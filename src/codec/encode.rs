@@ -16,7 +16,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use super::Codec;
 use super::depth::{self, Descent};
 use super::error::{EncodeError, EncodeResult, class_name};
-use super::payload::Payload;
+use super::payload::{Payload, SEGMENT, Segment};
 use super::raw::{self, DictCursor, Integer, Kind};
 use super::wire::Writer;
 
@@ -37,13 +37,13 @@ const CHANGED: &str = "container changed while it was encoded";
 pub(super) struct Encoder<'c, 'py> {
     pub(super) py: Python<'py>,
     pub(super) codec: &'c Codec,
-    pub(super) out: Writer,
+    pub(super) out: Writer<Segment<'py>>,
     levels: usize,
     defaults: usize,
 }
 
 impl<'c, 'py> Encoder<'c, 'py> {
-    pub(super) fn new(py: Python<'py>, codec: &'c Codec, out: Writer) -> Self {
+    pub(super) fn new(py: Python<'py>, codec: &'c Codec, out: Writer<Segment<'py>>) -> Self {
         Self {
             py,
             codec,
@@ -81,7 +81,7 @@ impl<'c, 'py> Encoder<'c, 'py> {
                 self.out.float(raw::float(object));
                 Ok(())
             }
-            Kind::Bytes => self.binary(raw::bytes(object)),
+            Kind::Bytes => self.binary(object),
             Kind::Dict => self.dict(object, depth),
             Kind::List => self.list(object, depth),
             Kind::Tuple => self.tuple(object, depth),
@@ -93,13 +93,26 @@ impl<'c, 'py> Encoder<'c, 'py> {
     fn text(&mut self, string: Borrowed<'_, 'py, PyAny>) -> EncodeResult<()> {
         if let Some(utf8) = raw::utf8(string) {
             check_length(utf8.len())?;
-            self.out.str(utf8);
+            if utf8.len() >= SEGMENT && raw::kind(string) == Kind::Str {
+                self.long_text(string, utf8.len());
+            } else {
+                self.out.str(utf8);
+            }
             return Ok(());
         }
         let replaced = raw::utf8_replaced(string).map_err(|error| EncodeError::from_leaf(self.py, error))?;
         check_length(replaced.as_bytes().len())?;
         self.out.str(replaced.as_bytes());
         Ok(())
+    }
+
+    /// A long exact str, which is not copied yet.
+    #[cold]
+    pub(super) fn long_text(&mut self, string: Borrowed<'_, 'py, PyAny>, length: usize) {
+        if let Ok(string) = string.to_owned().cast_into_exact::<PyString>() {
+            self.out.str_head(length);
+            self.out.splice(Segment::Text(string));
+        }
     }
 
     #[inline]
@@ -112,9 +125,14 @@ impl<'c, 'py> Encoder<'c, 'py> {
         Ok(())
     }
 
-    fn binary(&mut self, bytes: &[u8]) -> EncodeResult<()> {
+    fn binary(&mut self, object: Borrowed<'_, 'py, PyAny>) -> EncodeResult<()> {
+        let bytes = raw::bytes(object);
         check_length(bytes.len())?;
-        self.out.bin(bytes);
+        self.out.bin_head(bytes.len());
+        match object.cast_exact::<PyBytes>() {
+            Ok(object) if bytes.len() >= SEGMENT => self.out.splice(Segment::Bytes(object.to_owned())),
+            _ => self.out.raw(bytes),
+        }
         Ok(())
     }
 
@@ -263,7 +281,7 @@ impl<'c, 'py> Encoder<'c, 'py> {
             for _ in 0..wraps {
                 wrapped = PyList::new(py, [wrapped])?.into_any();
             }
-            self.codec.pack(py, &wrapped)
+            self.codec.upstream.pack(py, &wrapped)
         })()
         .map_err(|error| EncodeError::from_leaf(py, error))?;
         // `wraps` arrays of one and a map of one, each one byte; nil after the key.
@@ -284,11 +302,11 @@ impl<'c, 'py> Encoder<'c, 'py> {
         {
             return Ok(());
         }
-        if self.codec.is_leaf(object) {
+        if self.codec.upstream.is_leaf(object) {
             return self.leaf(object);
         }
         // A class whose metaclass is exactly EnumMeta goes to `default` even if it is a str or int too.
-        if !self.codec.is_enum(object) {
+        if !self.codec.upstream.is_enum(object) {
             match raw::base_kind(object) {
                 Kind::Other => {}
                 kind => return self.builtin(kind, object, depth),
@@ -302,9 +320,14 @@ impl<'c, 'py> Encoder<'c, 'py> {
         let object = object.to_owned();
         let encoded = self
             .codec
+            .upstream
             .pack(self.py, &object)
             .map_err(|error| EncodeError::from_leaf(self.py, error))?;
-        self.out.raw(encoded.as_bytes());
+        if encoded.as_bytes().len() >= SEGMENT {
+            self.out.splice(Segment::Bytes(encoded));
+        } else {
+            self.out.raw(encoded.as_bytes());
+        }
         Ok(())
     }
 
@@ -314,15 +337,12 @@ impl<'c, 'py> Encoder<'c, 'py> {
         }
         let answer = {
             let _open = Descent::new(depth);
-            self.codec.default.bind(self.py).call1((object,))
+            self.codec.upstream.default.bind(self.py).call1((object,))
         }
         .map_err(|error| EncodeError::from_default(self.py, &class_name(object), error))?;
         if let Ok(payload) = answer.cast_exact::<Payload>() {
-            let payload = payload.get();
-            let bytes: &Bound<'_, PyBytes> = payload.data.bind(self.py);
-            check_length(bytes.as_bytes().len())?;
-            self.out.ext(payload.code, bytes.as_bytes());
-            return Ok(());
+            let written = payload.get().write(self.py, &mut self.out);
+            return written.map_err(|error| EncodeError::from_leaf(self.py, error));
         }
         if answer.is_exact_instance_of::<PyString>() {
             return self.text(answer.as_borrowed());

@@ -11,6 +11,7 @@ use pyo3::types::{PyDict, PyList};
 
 use super::classes::{EXT_PYDANTIC, MessageClass};
 use super::encode::Encoder;
+use super::payload::SEGMENT;
 use super::raw::{self, DictCursor, Integer, Kind};
 use super::shapes::{INVALID_TOOL_CALL, PLAIN_DEPTH, Shape, TOOL_CALL, USAGE, USAGE_DETAILS};
 
@@ -110,7 +111,11 @@ impl<'py> Encoder<'_, 'py> {
             return false;
         };
         fits!(u32::try_from(utf8.len()).is_ok());
-        self.out.str(utf8);
+        if utf8.len() >= SEGMENT {
+            self.long_text(value, utf8.len());
+        } else {
+            self.out.str(utf8);
+        }
         true
     }
 

@@ -1,6 +1,6 @@
 //! Python objects to msgpack bytes and back: the bytes of upstream's `JsonPlusSerializer`, and its objects.
 //!
-//! The codec holds no policy: what may be revived, and by whom, is said anew with each call.
+//! The codec holds no policy: what may be revived, and by whom, is read anew from the serializer at each call.
 
 mod classes;
 mod cursor;
@@ -15,18 +15,30 @@ mod payload;
 mod raw;
 mod shapes;
 mod strings;
+mod upstream;
 mod wire;
 
+use std::cell::Cell;
+
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyString};
 
 use self::classes::Classes;
 use self::decode::Decoder;
 use self::encode::Encoder;
-use self::error::EncodeError;
+use self::payload::{SEGMENT, Segment};
+use self::upstream::Upstream;
 use self::wire::Writer;
 
-pub(crate) use self::payload::Payload;
+pub(crate) use self::payload::{Part, Payload};
+
+/// A buffer that grew beyond this is not kept for the next call.
+const BUFFER_KEPT: usize = 1024 * 1024;
+
+thread_local! {
+    /// The buffer of the last encoding. Fresh pages cost as much as half of the encoding itself.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// An encoded object.
 #[derive(Debug)]
@@ -36,7 +48,7 @@ pub(crate) struct Encoded {
     pub(crate) cuts: Vec<usize>,
 }
 
-/// Attribute names that the message fast paths read and set.
+/// Attribute names that the fast paths read and set.
 #[derive(Debug)]
 struct Names {
     dict: Py<PyString>,
@@ -50,91 +62,17 @@ struct Names {
 #[pyclass(frozen, module = "langgraph_checkpoint_rust._core")]
 #[derive(Debug)]
 pub(crate) struct Codec {
-    /// Upstream's `_msgpack_default`, whose nested calls come back here.
-    default: Py<PyAny>,
-    /// `ormsgpack.packb` with upstream's options.
-    packb: Py<PyAny>,
-    /// Classes that only `ormsgpack` can read.
-    leaves: Vec<Py<PyType>>,
-    enum_meta: Py<PyType>,
+    upstream: Upstream,
     classes: Classes,
     names: Names,
     pause_gc: bool,
 }
 
-#[pymethods]
-impl Codec {
-    #[new]
-    #[pyo3(signature = (*, default, packb, leaves, enum_meta, classes, pause_gc))]
-    fn new(
-        py: Python<'_>,
-        default: Py<PyAny>,
-        packb: Py<PyAny>,
-        leaves: Vec<Py<PyType>>,
-        enum_meta: Py<PyType>,
-        classes: &Bound<'_, PyList>,
-        pause_gc: bool,
-    ) -> PyResult<Self> {
-        let name = |name| PyString::intern(py, name).unbind();
-        let names = Names {
-            dict: name("__dict__"),
-            fields_set: name("__pydantic_fields_set__"),
-            extra: name("__pydantic_extra__"),
-            private: name("__pydantic_private__"),
-            tool_calls: name("tool_calls"),
-        };
-        let classes = Classes::new(classes)?;
-        Ok(Self {
-            default,
-            packb,
-            leaves,
-            enum_meta,
-            classes,
-            names,
-            pause_gc,
-        })
-    }
-
-    /// The msgpack of `object`.
-    fn dumps<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-        let py = object.py();
-        Ok(PyBytes::new(py, &self.encode(object, None)?.bytes))
-    }
-
-    /// The msgpack of `object`, and the offsets of element ends at least `distance` bytes apart.
-    fn dumps_with_cuts<'py>(
-        &self,
-        object: &Bound<'py, PyAny>,
-        distance: usize,
-    ) -> PyResult<(Bound<'py, PyBytes>, Vec<usize>)> {
-        let encoded = self.encode(object, Some(distance))?;
-        Ok((PyBytes::new(object.py(), &encoded.bytes), encoded.cuts))
-    }
-
-    /// The object in `blob`. Extensions go to `hook`, except messages that fit if `fast`.
-    #[pyo3(signature = (blob, hook, fast))]
-    fn loads<'py>(
-        &self,
-        blob: &Bound<'py, PyBytes>,
-        hook: Option<&Bound<'py, PyAny>>,
-        fast: bool,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        self.decode(blob.py(), blob.as_bytes(), hook, fast)
-    }
-}
-
 impl Codec {
     /// Encodes `object`; with `cut_distance`, reports element ends at least that many bytes apart.
     pub(crate) fn encode(&self, object: &Bound<'_, PyAny>, cut_distance: Option<usize>) -> PyResult<Encoded> {
-        let py = object.py();
-        let mut encoder = Encoder::new(py, self, Writer::new(Vec::new(), cut_distance));
-        match encoder.value(object.as_borrowed(), 0) {
-            Ok(()) => {
-                let (bytes, cuts) = encoder.out.into_parts();
-                Ok(Encoded { bytes, cuts })
-            }
-            Err(error) => Err(EncodeError::into_py(error, py)),
-        }
+        let (bytes, cuts) = self.write(object, Vec::new(), cut_distance)?.into_parts();
+        Ok(Encoded { bytes, cuts })
     }
 
     /// Decodes `blob`. `fast` says that the caller's policy admits messages whatever the hook would check.
@@ -150,20 +88,45 @@ impl Codec {
             .map_err(|error| error.into_py(py))
     }
 
-    fn pack<'py>(&self, py: Python<'py>, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-        Ok(self
-            .packb
-            .bind(py)
-            .call1(PyTuple::new(py, [object])?)?
-            .cast_into_exact::<PyBytes>()?)
+    fn write<'py>(
+        &self,
+        object: &Bound<'py, PyAny>,
+        buffer: Vec<u8>,
+        cut_distance: Option<usize>,
+    ) -> PyResult<Writer<Segment<'py>>> {
+        let mut encoder = Encoder::new(object.py(), self, Writer::new(buffer, cut_distance));
+        match encoder.value(object.as_borrowed(), 0) {
+            Ok(()) => Ok(encoder.out),
+            Err(error) => Err(error.into_py(object.py())),
+        }
     }
 
-    fn is_leaf(&self, object: Borrowed<'_, '_, PyAny>) -> bool {
-        let class = object.get_type_ptr();
-        self.leaves.iter().any(|leaf| leaf.as_ptr() == class.cast())
+    /// The encoding as `bytes`, copied once, and its cuts.
+    fn bytes_of<'py>(
+        &self,
+        object: &Bound<'py, PyAny>,
+        cut_distance: Option<usize>,
+    ) -> PyResult<(Bound<'py, PyBytes>, Vec<usize>)> {
+        // Taken: a nested call gets an empty one.
+        let writer = self.write(object, BUFFER.take(), cut_distance)?;
+        let bytes = PyBytes::new_with(object.py(), writer.length(), |target| {
+            writer.copy_to(target);
+            Ok(())
+        })?;
+        let (buffer, cuts) = writer.into_buffer();
+        if buffer.capacity() <= BUFFER_KEPT {
+            BUFFER.set(buffer);
+        }
+        Ok((bytes, cuts))
     }
 
-    fn is_enum(&self, object: Borrowed<'_, '_, PyAny>) -> bool {
-        object.get_type().as_any().get_type_ptr().cast() == self.enum_meta.as_ptr()
+    /// A part of an object for upstream's code: `bytes`, or a [`Part`] if it is long.
+    fn part_of<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = object.py();
+        let writer = self.write(object, Vec::new(), None)?;
+        if writer.length() >= SEGMENT {
+            return Ok(Bound::new(py, Part::new(writer))?.into_any());
+        }
+        Ok(PyBytes::new(py, &writer.into_parts().0).into_any())
     }
 }

@@ -14,43 +14,121 @@ use rmp::Marker;
 const EXT_HEAD_GUESS: usize = 4;
 
 /// Bytes of an encoding, and where its elements end.
-#[derive(Debug, Default)]
-pub(crate) struct Writer {
+///
+/// Long strings and arrays are not copied here: they stay segments until the whole is put together, so that
+/// each of their bytes is copied once. Lengths and offsets count them in.
+#[derive(Debug)]
+pub(crate) struct Writer<S> {
     bytes: Vec<u8>,
+    segments: Vec<Spliced<S>>,
+    /// Length of all segments.
+    spliced: usize,
     cuts: Vec<usize>,
     /// Length from which the next element end is recorded; `usize::MAX` when nobody asked for cuts.
     next_cut: usize,
     cut_distance: usize,
 }
 
+/// A segment, and the position in the writer's own bytes before which it belongs.
+#[derive(Debug)]
+struct Spliced<S> {
+    at: usize,
+    segment: S,
+}
+
 /// A position to go back to when a fast path finds that it does not apply.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark {
     length: usize,
+    segments: usize,
+    spliced: usize,
     cuts: usize,
     next_cut: usize,
 }
 
-impl Writer {
-    /// Writes into `bytes`, which must be empty. With `cut_distance`, records an element end whenever that
+/// The start of an extension whose length is not known yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenExt {
+    start: usize,
+    spliced: usize,
+}
+
+impl<S: AsRef<[u8]>> Writer<S> {
+    /// Writes into `bytes`, which is emptied first. With `cut_distance`, records an element end whenever that
     /// many bytes passed since the last recorded one.
-    pub(crate) fn new(bytes: Vec<u8>, cut_distance: Option<usize>) -> Self {
+    pub(crate) fn new(mut bytes: Vec<u8>, cut_distance: Option<usize>) -> Self {
+        bytes.clear();
         let next_cut = cut_distance.unwrap_or(usize::MAX);
         Self {
             bytes,
+            segments: Vec::new(),
+            spliced: 0,
             cuts: Vec::new(),
             next_cut,
             cut_distance: next_cut,
         }
     }
 
+    /// Length of the whole.
+    #[inline]
+    pub(crate) fn length(&self) -> usize {
+        self.bytes.len() + self.spliced
+    }
+
+    /// Copies the whole to `target`, which has its length.
+    pub(crate) fn copy_to(&self, target: &mut [u8]) {
+        let (mut from, mut to) = (0, 0);
+        for Spliced { at, segment } in &self.segments {
+            let segment = segment.as_ref();
+            let own = &self.bytes[from..*at];
+            target[to..to + own.len()].copy_from_slice(own);
+            to += own.len();
+            target[to..to + segment.len()].copy_from_slice(segment);
+            to += segment.len();
+            from = *at;
+        }
+        target[to..].copy_from_slice(&self.bytes[from..]);
+    }
+
+    /// The whole and the cuts.
     pub(crate) fn into_parts(self) -> (Vec<u8>, Vec<usize>) {
+        if self.segments.is_empty() {
+            return (self.bytes, self.cuts);
+        }
+        let mut whole = vec![0; self.length()];
+        self.copy_to(&mut whole);
+        (whole, self.cuts)
+    }
+
+    /// The writer's own buffer, to be used again, and the cuts.
+    pub(crate) fn into_buffer(self) -> (Vec<u8>, Vec<usize>) {
         (self.bytes, self.cuts)
+    }
+
+    /// The writer's own bytes, and each segment with the position in them before which it belongs.
+    pub(crate) fn into_pieces(self) -> (Vec<u8>, impl Iterator<Item = (usize, S)>) {
+        (
+            self.bytes,
+            self.segments
+                .into_iter()
+                .map(|Spliced { at, segment }| (at, segment)),
+        )
+    }
+
+    /// Appends `segment` without copying it.
+    pub(crate) fn splice(&mut self, segment: S) {
+        self.spliced += segment.as_ref().len();
+        self.segments.push(Spliced {
+            at: self.bytes.len(),
+            segment,
+        });
     }
 
     pub(crate) fn mark(&self) -> Mark {
         Mark {
             length: self.bytes.len(),
+            segments: self.segments.len(),
+            spliced: self.spliced,
             cuts: self.cuts.len(),
             next_cut: self.next_cut,
         }
@@ -58,6 +136,8 @@ impl Writer {
 
     pub(crate) fn roll_back(&mut self, mark: Mark) {
         self.bytes.truncate(mark.length);
+        self.segments.truncate(mark.segments);
+        self.spliced = mark.spliced;
         self.cuts.truncate(mark.cuts);
         self.next_cut = mark.next_cut;
     }
@@ -65,9 +145,9 @@ impl Writer {
     /// Called after each element of a container; one comparison unless a cut is due.
     #[inline]
     pub(crate) fn element_end(&mut self) {
-        if self.bytes.len() >= self.next_cut {
-            self.cuts.push(self.bytes.len());
-            self.next_cut = self.bytes.len().saturating_add(self.cut_distance);
+        if self.length() >= self.next_cut {
+            self.cuts.push(self.length());
+            self.next_cut = self.length().saturating_add(self.cut_distance);
         }
     }
 
@@ -126,26 +206,34 @@ impl Writer {
 
     #[inline]
     pub(crate) fn str(&mut self, utf8: &[u8]) {
-        self.bytes.reserve(utf8.len() + 5);
-        match utf8.len() {
-            short @ 0..32 => self.bytes.push(Marker::FixStr(short as u8).to_u8()),
-            length => self.length(length, Some(Marker::Str8), Marker::Str16, Marker::Str32),
-        }
+        self.str_head(utf8.len());
         self.raw(utf8);
     }
 
+    /// The head of a str whose bytes follow.
     #[inline]
+    pub(crate) fn str_head(&mut self, length: usize) {
+        match length {
+            short @ 0..32 => self.bytes.push(Marker::FixStr(short as u8).to_u8()),
+            length => self.length_head(length, Some(Marker::Str8), Marker::Str16, Marker::Str32),
+        }
+    }
+
     pub(crate) fn bin(&mut self, bytes: &[u8]) {
-        self.bytes.reserve(bytes.len() + 5);
-        self.length(bytes.len(), Some(Marker::Bin8), Marker::Bin16, Marker::Bin32);
+        self.bin_head(bytes.len());
         self.raw(bytes);
+    }
+
+    /// The head of a bin whose bytes follow.
+    pub(crate) fn bin_head(&mut self, length: usize) {
+        self.length_head(length, Some(Marker::Bin8), Marker::Bin16, Marker::Bin32);
     }
 
     #[inline]
     pub(crate) fn array(&mut self, length: usize) {
         match length {
             short @ 0..16 => self.bytes.push(Marker::FixArray(short as u8).to_u8()),
-            length => self.length(length, None, Marker::Array16, Marker::Array32),
+            length => self.length_head(length, None, Marker::Array16, Marker::Array32),
         }
     }
 
@@ -153,39 +241,40 @@ impl Writer {
     pub(crate) fn map(&mut self, length: usize) {
         match length {
             short @ 0..16 => self.bytes.push(Marker::FixMap(short as u8).to_u8()),
-            length => self.length(length, None, Marker::Map16, Marker::Map32),
+            length => self.length_head(length, None, Marker::Map16, Marker::Map32),
         }
     }
 
-    /// A whole extension whose payload is already there.
-    pub(crate) fn ext(&mut self, code: u8, payload: &[u8]) {
-        let (head, length) = ext_head(code, payload.len());
-        self.bytes.reserve(length + payload.len());
+    /// The head of an extension whose payload follows.
+    pub(crate) fn ext_head(&mut self, code: u8, length: usize) {
+        let (head, length) = ext_head(code, length);
         self.raw(&head[..length]);
-        self.raw(payload);
     }
 
     /// Starts an extension of unknown length; returns what [`Self::ext_end`] needs.
     #[inline]
-    pub(crate) fn ext_start(&mut self) -> usize {
+    pub(crate) fn ext_start(&mut self) -> OpenExt {
         let start = self.bytes.len();
         self.raw(&[0; EXT_HEAD_GUESS]);
-        start
+        OpenExt {
+            start,
+            spliced: self.spliced,
+        }
     }
 
-    /// Writes the head of the extension that began at `start`, moving its payload if the guess was wrong.
+    /// Writes the head of an extension, moving its payload if the guess was wrong.
     #[inline]
-    pub(crate) fn ext_end(&mut self, start: usize, code: u8) {
-        let payload = start + EXT_HEAD_GUESS;
-        let (head, length) = ext_head(code, self.bytes.len() - payload);
+    pub(crate) fn ext_end(&mut self, open: OpenExt, code: u8) {
+        let payload = open.start + EXT_HEAD_GUESS;
+        let (head, length) = ext_head(code, self.bytes.len() - payload + self.spliced - open.spliced);
         if length != EXT_HEAD_GUESS {
-            self.move_payload(payload, length);
+            self.move_payload(payload, open.spliced, length);
         }
-        self.bytes[start..start + length].copy_from_slice(&head[..length]);
+        self.bytes[open.start..open.start + length].copy_from_slice(&head[..length]);
     }
 
     #[cold]
-    fn move_payload(&mut self, payload: usize, head: usize) {
+    fn move_payload(&mut self, payload: usize, spliced: usize, head: usize) {
         let end = self.bytes.len();
         if head > EXT_HEAD_GUESS {
             let by = head - EXT_HEAD_GUESS;
@@ -196,13 +285,26 @@ impl Writer {
             self.bytes.copy_within(payload..end, payload - by);
             self.bytes.truncate(end - by);
         }
-        for cut in self.cuts.iter_mut().rev().take_while(|cut| **cut > payload) {
+        for cut in self
+            .cuts
+            .iter_mut()
+            .rev()
+            .take_while(|cut| **cut > payload + spliced)
+        {
             *cut = *cut + head - EXT_HEAD_GUESS;
+        }
+        for spliced in self
+            .segments
+            .iter_mut()
+            .rev()
+            .take_while(|spliced| spliced.at >= payload)
+        {
+            spliced.at = spliced.at + head - EXT_HEAD_GUESS;
         }
     }
 
     #[inline]
-    fn length(&mut self, length: usize, one: Option<Marker>, two: Marker, four: Marker) {
+    fn length_head(&mut self, length: usize, one: Option<Marker>, two: Marker, four: Marker) {
         if let (Some(marker), Ok(length)) = (one, u8::try_from(length)) {
             self.head1(marker, length);
         } else if let Ok(length) = u16::try_from(length) {
@@ -266,13 +368,16 @@ fn ext_head(code: u8, length: usize) -> ([u8; 6], usize) {
 mod tests {
     use super::*;
 
+    type Plain = Writer<Vec<u8>>;
+
     #[test]
     fn an_extension_of_any_length_equals_one_written_at_once() {
         for length in [0, 1, 2, 3, 4, 8, 16, 17, 255, 256, 65_535, 65_536] {
             let payload = vec![7; length];
-            let mut at_once = Writer::new(Vec::new(), None);
-            at_once.ext(5, &payload);
-            let mut open = Writer::new(Vec::new(), None);
+            let mut at_once = Plain::new(Vec::new(), None);
+            at_once.ext_head(5, length);
+            at_once.raw(&payload);
+            let mut open = Plain::new(Vec::new(), None);
             let start = open.ext_start();
             open.raw(&payload);
             open.ext_end(start, 5);
@@ -281,9 +386,34 @@ mod tests {
     }
 
     #[test]
+    fn segments_are_where_they_would_be_if_copied() {
+        for (before, inside, after) in [(1, 30, 1), (3, 300, 9), (0, 70_000, 2), (250, 4, 0)] {
+            let (mut copied, mut spliced) =
+                (Plain::new(Vec::new(), Some(1)), Plain::new(Vec::new(), Some(1)));
+            for (writer, splice) in [(&mut copied, false), (&mut spliced, true)] {
+                for _ in 0..2 {
+                    let start = writer.ext_start();
+                    writer.raw(&vec![1; before]);
+                    writer.element_end();
+                    if splice {
+                        writer.splice(vec![2; inside])
+                    } else {
+                        writer.raw(&vec![2; inside])
+                    }
+                    writer.element_end();
+                    writer.raw(&vec![3; after]);
+                    writer.ext_end(start, 5);
+                    writer.element_end();
+                }
+            }
+            assert_eq!(copied.into_parts(), spliced.into_parts());
+        }
+    }
+
+    #[test]
     fn cuts_inside_an_extension_move_with_its_payload() {
         for payload in [100, 300, 70_000] {
-            let mut writer = Writer::new(Vec::new(), Some(10));
+            let mut writer = Plain::new(Vec::new(), Some(10));
             writer.raw(&[1; 20]);
             writer.element_end();
             let start = writer.ext_start();
@@ -302,11 +432,12 @@ mod tests {
     }
 
     #[test]
-    fn rolling_back_forgets_bytes_and_cuts() {
-        let mut writer = Writer::new(Vec::new(), Some(4));
+    fn rolling_back_forgets_bytes_segments_and_cuts() {
+        let mut writer = Plain::new(Vec::new(), Some(4));
         writer.raw(&[1; 3]);
         let mark = writer.mark();
         writer.raw(&[1; 9]);
+        writer.splice(vec![1; 9]);
         writer.element_end();
         writer.roll_back(mark);
         writer.element_end();
