@@ -64,7 +64,7 @@ impl<'c, 'py> Encoder<'c, 'py> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn builtin(&mut self, kind: Kind, object: Borrowed<'_, 'py, PyAny>, depth: usize) -> EncodeResult<()> {
         match kind {
             Kind::Str => self.text(object),
@@ -136,6 +136,7 @@ impl<'c, 'py> Encoder<'c, 'py> {
         Ok(())
     }
 
+    #[inline(never)]
     fn list(&mut self, list: Borrowed<'_, 'py, PyAny>, depth: usize) -> EncodeResult<()> {
         self.check_depth(depth)?;
         // Owned: an item's `default` may drop the list from its container.
@@ -159,6 +160,7 @@ impl<'c, 'py> Encoder<'c, 'py> {
         })
     }
 
+    #[inline(never)]
     fn tuple(&mut self, tuple: Borrowed<'_, 'py, PyAny>, depth: usize) -> EncodeResult<()> {
         self.check_depth(depth)?;
         let tuple = tuple.to_owned();
@@ -175,6 +177,7 @@ impl<'c, 'py> Encoder<'c, 'py> {
         Ok(())
     }
 
+    #[inline(never)]
     fn dict(&mut self, dict: Borrowed<'_, 'py, PyAny>, depth: usize) -> EncodeResult<()> {
         self.check_depth(depth)?;
         let dict = dict.to_owned();
@@ -192,8 +195,9 @@ impl<'c, 'py> Encoder<'c, 'py> {
                 if written == length {
                     return Err(EncodeError::refused(CHANGED));
                 }
+                self.pair(key, value, depth)
+                    .map_err(|error| in_pair(error, dict, written))?;
                 written += 1;
-                self.pair(key, value, depth)?;
                 self.out.element_end();
             }
             if written == length {
@@ -216,26 +220,11 @@ impl<'c, 'py> Encoder<'c, 'py> {
         {
             check_length(utf8.len())?;
             self.out.str(utf8);
-            let kind = raw::kind(value);
-            if matches!(
-                kind,
-                Kind::Str | Kind::Int | Kind::None | Kind::Bool | Kind::Float
-            ) {
-                return self
-                    .builtin(kind, value, depth + 1)
-                    .map_err(|error| error.in_key(key));
-            }
-            // Owned: the error message names the key after the value's code ran.
-            let key = key.to_owned();
-            return self
-                .value(value, depth + 1)
-                .map_err(|error| error.in_key(key.as_borrowed()));
+            return self.value(value, depth + 1);
         }
         let (key, value) = (key.to_owned(), value.to_owned());
-        self.key(key.as_borrowed(), depth + 1)
-            .map_err(|error| error.in_key(key.as_borrowed()))?;
+        self.key(key.as_borrowed(), depth + 1)?;
         self.value(value.as_borrowed(), depth + 1)
-            .map_err(|error| error.in_key(key.as_borrowed()))
     }
 
     /// A key that is not a plain str. A tuple is a container, and its items are keys themselves.
@@ -294,6 +283,7 @@ impl<'c, 'py> Encoder<'c, 'py> {
         Ok(())
     }
 
+    #[inline(never)]
     fn other(&mut self, object: Borrowed<'_, 'py, PyAny>, depth: usize) -> EncodeResult<()> {
         let object = object.to_owned();
         let object = object.as_borrowed();
@@ -316,6 +306,7 @@ impl<'c, 'py> Encoder<'c, 'py> {
     }
 
     /// What only `ormsgpack` can read: buffers and its own `Ext` and `Fragment`.
+    #[inline(never)]
     fn leaf(&mut self, object: Borrowed<'_, 'py, PyAny>) -> EncodeResult<()> {
         let object = object.to_owned();
         let encoded = self
@@ -360,6 +351,22 @@ impl<'c, 'py> Encoder<'c, 'py> {
         } else {
             Err(EncodeError::refused(TOO_DEEP))
         }
+    }
+}
+
+/// Names the key of the pair at which encoding failed. It is looked up again: holding a reference to every key,
+/// since code that runs may drop it, costs 5 %.
+#[cold]
+fn in_pair(error: EncodeError, dict: Borrowed<'_, '_, PyAny>, index: usize) -> EncodeError {
+    let mut cursor = DictCursor::new();
+    let mut key = None;
+    for _ in 0..=index {
+        // SAFETY: no code runs between two steps, and the key is owned after the last.
+        key = unsafe { cursor.next(dict) }.map(|(key, _)| key);
+    }
+    match key.map(Borrowed::to_owned) {
+        Some(key) => error.in_key(key.as_borrowed()),
+        None => error,
     }
 }
 

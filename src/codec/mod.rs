@@ -109,10 +109,10 @@ impl Codec {
     ) -> PyResult<(Bound<'py, PyBytes>, Vec<usize>)> {
         // Taken: a nested call gets an empty one.
         let writer = self.write(object, BUFFER.take(), cut_distance)?;
-        let bytes = PyBytes::new_with(object.py(), writer.length(), |target| {
-            writer.copy_to(target);
-            Ok(())
-        })?;
+        let bytes = match writer.contiguous() {
+            Some(bytes) => PyBytes::new(object.py(), bytes),
+            None => raw::new_bytes(object.py(), writer.length(), |target| writer.copy_to(target))?,
+        };
         let (buffer, cuts) = writer.into_buffer();
         if buffer.capacity() <= BUFFER_KEPT {
             BUFFER.set(buffer);

@@ -9,6 +9,8 @@ const FEW_SLOTS: usize = 16;
 const MANY_SLOTS: usize = 512;
 /// Blobs from this length on get many slots.
 const LARGE: usize = 2048;
+/// Blobs below this length get none.
+const TINY: usize = 256;
 /// Longer strings are rarely repeated: ids and prose. Two words tell those up to 16 bytes apart.
 const LONGEST: usize = 24;
 const TWO_WORDS: usize = 16;
@@ -86,7 +88,7 @@ impl<'py> SharedStrings<'py> {
     ) -> Option<Text<'py>> {
         let text = blob.get(start..end)?;
         let length = text.len();
-        if length == 0 || length > LONGEST {
+        if length == 0 || length > LONGEST || blob.len() < TINY {
             return PyString::from_bytes(py, text).ok().map(Text::Own);
         }
         let (first, last) = if length < 8 {
