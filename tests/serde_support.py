@@ -1,5 +1,7 @@
 """What the serializer tests share: strict equality, outcomes, and codecs that refuse the slow path."""
 
+# mypy: disable-error-code="call-arg, arg-type"
+
 from __future__ import annotations
 
 import dataclasses
@@ -54,11 +56,11 @@ def same(left: Any, right: Any) -> bool:
         elif len(parts[0]) != len(parts[1]):
             return False
         else:
-            pending.extend(zip(*parts, strict=True))
+            pending.extend(zip(parts[0], parts[1], strict=True))
     return True
 
 
-def _parts(value: Any) -> list[Any] | None:
+def _parts(value: Any) -> list[Any] | None:  # noqa: PLR0911
     if isinstance(value, BaseModel):
         extra, private = value.__pydantic_extra__, value.__pydantic_private__
         return [value.__dict__, value.__pydantic_fields_set__, extra, private]
@@ -87,7 +89,7 @@ def _same_leaf(left: Any, right: Any) -> bool:
     if isinstance(left, float):
         return struct.pack(">d", left) == struct.pack(">d", right)
     if isinstance(left, Decimal):
-        return left.compare_total(right) == 0
+        return bool(left.compare_total(right) == 0)
     if isinstance(left, (set, frozenset)):
         # A NaN equals nothing, and order is not ours to keep.
         return sorted(map(repr, left)) == sorted(map(repr, right))
@@ -109,7 +111,8 @@ def check_dumps(value: Any) -> tuple[str, bytes] | None:
         assert isinstance(ours[1], type(theirs[1])), (theirs, ours)
         return None
     assert theirs[1] == ours[1]
-    return theirs[1]
+    typed: tuple[str, bytes] = theirs[1]
+    return typed
 
 
 def check_loads(typed: tuple[str, bytes], theirs: Any = UPSTREAM, ours: Any = RUST) -> Any:
@@ -152,6 +155,8 @@ FAST = Codec(
     leaves=[],
     enum_meta=EnumMeta,
     classes=_fingerprint.admitted(),
+    safe=[],
+    modules={},
     watched=[],
     pause_gc=False,
 )

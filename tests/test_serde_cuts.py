@@ -21,7 +21,7 @@ def cuts_of(value: Any, distance: int = 256) -> tuple[bytes, list[int]]:
 
 
 def element_ends(blob: bytes) -> set[int]:
-    """Ends of all elements, by a reader of its own; those inside the payload of a model too."""
+    """Ends of all elements, by a reader of its own; those inside a payload too."""
     ends: set[int] = set()
 
     def number(at: int, size: int) -> int:
@@ -42,7 +42,7 @@ def element_ends(blob: bytes) -> set[int]:
             size = {0xC7: 1, 0xC8: 2, 0xC9: 4}.get(head, 0)
             length = number(at + 1, size) if size else 1 << (head - 0xD4)
             start = at + 2 + size
-            if blob[at + 1 + size] == 5:
+            if blob[at + 1 + size] in (0, 3, 5):
                 value(start)
             return start + length
         if 0x90 <= head <= 0x9F or head in (0xDC, 0xDD):

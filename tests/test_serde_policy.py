@@ -121,7 +121,7 @@ def test_hook_that_is_swapped_later_is_the_one_that_runs() -> None:
     assert type(serde.loads_typed(typed)["unlisted"]) is Unlisted
     serde._unpack_ext_hook = jsonplus._create_msgpack_ext_hook(None)
     assert type(serde.loads_typed(typed)["unlisted"]) is dict
-    serde._unpack_ext_hook = lambda code, data: code  # type: ignore[assignment]
+    serde._unpack_ext_hook = lambda code, data: code
     assert serde.loads_typed(typed)["messages"] == [5, 5]
 
 

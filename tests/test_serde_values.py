@@ -1,5 +1,8 @@
 """Everything else that a state holds: upstream's bytes and objects, value by value and at random."""
 
+# ruff: noqa: DTZ001 - states hold naive datetimes too
+# mypy: disable-error-code="call-arg, arg-type"
+
 from __future__ import annotations
 
 import collections

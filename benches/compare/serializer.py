@@ -1,7 +1,7 @@
 """RustSerializer against JsonPlusSerializer: the same values, interleaved, medians.
 
-Run: `python benches/compare/serializer.py [--quick]`. Every pair is checked for equal bytes before it is timed.
-The floor: `pickle.loads` of the same plain dicts (objects made in C, no validation), and of the same messages.
+Run: `python benches/compare/serializer.py [--quick]`. Equal bytes are checked before a pair is timed.
+The floor: `pickle.loads` of the same plain dicts (objects made in C, no validation), and of the messages.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import time
 import uuid
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +25,9 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.types import Send
-from langgraph_checkpoint_rust.serde import RustSerializer
 from pydantic import BaseModel
+
+from langgraph_checkpoint_rust.serde import RustSerializer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,9 +148,8 @@ def main() -> None:
     )
     print(platform.python_implementation(), platform.python_version(), platform.machine())
     print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in versions))
-    print(
-        f"{'case':26} {'bytes':>9} | {'dumps':>9} {'upstream':>9} {'times':>6} | {'loads':>9} {'upstream':>9} {'times':>6} | floor"
-    )
+    heads = ("dumps", "upstream", "times", "loads", "upstream", "times")
+    print(f"{'case':26} {'bytes':>9} |", *(f"{head:>9}" for head in heads), "| floor")
     theirs, ours = JsonPlusSerializer(), RustSerializer()
     slower = []
     for name, value in cases().items():
@@ -156,20 +157,20 @@ def main() -> None:
             continue
         typed = ours.dumps_typed(value)
         assert typed == theirs.dumps_typed(value), name
-        dumped = paired(lambda v=value: ours.dumps_typed(v), lambda v=value: theirs.dumps_typed(v), seconds)
-        loaded = paired(lambda t=typed: ours.loads_typed(t), lambda t=typed: theirs.loads_typed(t), seconds)
+        dumped = paired(partial(ours.dumps_typed, value), partial(theirs.dumps_typed, value), seconds)
+        loaded = paired(partial(ours.loads_typed, typed), partial(theirs.loads_typed, typed), seconds)
         plain = value["messages"] if isinstance(value, dict) and "messages" in value else None
         floor = ""
         if plain is not None:
             fields = pickle.dumps([m.model_dump() for m in plain])
             whole = pickle.dumps(plain)
-            floors = paired(lambda f=fields: pickle.loads(f), lambda w=whole: pickle.loads(w), seconds / 4)
+            floors = paired(partial(pickle.loads, fields), partial(pickle.loads, whole), seconds / 4)
             floor = f"{floors[0]:.0f} dicts, {floors[1]:.0f} messages"
         ratios = dumped[1] / dumped[0], loaded[1] / loaded[0]
         slower += [f"{name}: {r:.2f}" for r in ratios if r < 0.95]
         print(
-            f"{name:26} {len(typed[1]):9} | {dumped[0]:9.1f} {dumped[1]:9.1f} {ratios[0]:6.2f} "
-            f"| {loaded[0]:9.1f} {loaded[1]:9.1f} {ratios[1]:6.2f} | {floor}"
+            f"{name:26} {len(typed[1]):9} | {dumped[0]:9.1f} {dumped[1]:9.1f} {ratios[0]:9.2f} "
+            f"{loaded[0]:9.1f} {loaded[1]:9.1f} {ratios[1]:9.2f} | {floor}"
         )
     if slower:
         print("slower than 0.95x:", "; ".join(slower))

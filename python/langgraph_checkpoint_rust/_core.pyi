@@ -17,6 +17,8 @@ class Codec:
         leaves: Sequence[type],
         enum_meta: type,
         classes: list[tuple[str, str, type]],
+        safe: Sequence[tuple[str, str, type]],
+        modules: dict[str, Any],
         watched: Sequence[tuple[dict[str, Any], str, Any]],
         pause_gc: bool,
     ) -> Codec: ...
@@ -42,3 +44,13 @@ class Payload:
     """What upstream's `_msgpack_default` answers to the codec: an extension's code and bytes."""
 
     def __new__(cls, code: int, data: bytes | Part) -> Payload: ...
+
+@final
+class Unpack:
+    """Stands in for `ormsgpack.unpackb` in a copy of upstream's hook."""
+
+    def __new__(cls, codec: Codec, original: Callable[..., Any], hook: Any) -> Unpack: ...
+    def bind(self, native: Any) -> None:
+        """Say which hook is the copy. Once."""
+    def unpackb(self, data: Any, *, ext_hook: Any = None, option: Any = None) -> Any:
+        """Decode a part; anything unexpected by the original."""

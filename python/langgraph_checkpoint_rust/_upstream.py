@@ -11,9 +11,12 @@ from __future__ import annotations
 import functools
 import logging
 import sys
+from collections import deque
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from enum import EnumMeta
-from types import FunctionType, SimpleNamespace
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -21,12 +24,13 @@ import ormsgpack
 from langgraph.checkpoint.serde import _msgpack, jsonplus
 
 from langgraph_checkpoint_rust import _fingerprint
-from langgraph_checkpoint_rust._core import Codec, Payload
+from langgraph_checkpoint_rust._core import Codec, Payload, Unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Binding:
@@ -41,7 +45,7 @@ def binding() -> Binding | None:
     """Return the codec for this process, made at the first call; None if upstream is not as expected."""
     try:
         return _bind()
-    except Exception:  # noqa: BLE001 - a private symbol is missing or is something else
+    except Exception:
         logger.debug("Serialization uses upstream's own code: its internals have changed", exc_info=True)
         return None
 
@@ -59,11 +63,14 @@ def _bind() -> Binding | None:
         leaves=[memoryview, ormsgpack.Ext, ormsgpack.Fragment],
         enum_meta=EnumMeta,
         classes=[entry for entry in _fingerprint.admitted() if entry[:2] in safe_types],
+        safe=_safe_classes(safe_types),
+        modules=sys.modules,
         watched=[
             (vars(jsonplus), "_msgpack_default", default),
             (vars(jsonplus), "_msgpack_enc", encode),
             (vars(jsonplus), "_option", option),
             (vars(_msgpack), "SAFE_MSGPACK_TYPES", safe_types),
+            (vars(_msgpack), "SAFE_MSGPACK_METHODS", _msgpack.SAFE_MSGPACK_METHODS),
         ],
         pause_gc=sys.version_info < (3, 12),
     )
@@ -74,16 +81,21 @@ def _bind() -> Binding | None:
         if type(hook) is not FunctionType or hook.__code__ is not hook_code:
             return None
 
-        def unpackb(data: bytes, *, ext_hook: Any = None, option: Any = None) -> Any:
-            if ext_hook is hook and type(data) is bytes:
-                return loads(data, native, True)
-            return ormsgpack.unpackb(data, ext_hook=ext_hook, option=option)
-
-        loads = codec.loads
-        native = _with_globals(hook, ormsgpack=_ormsgpack(unpackb=unpackb))
+        parts = Unpack(codec, ormsgpack.unpackb, hook)
+        native = _with_globals(hook, ormsgpack=_ormsgpack(unpackb=parts.unpackb))
+        parts.bind(native)
         return native
 
     return Binding(codec, rebind) if _agrees(codec, encode) else None
+
+
+def _safe_classes(safe_types: frozenset[tuple[str, ...]]) -> list[tuple[str, str, type]]:
+    """Classes that upstream revives under any policy and that take a native path."""
+    classes = [UUID, set, frozenset, deque, Decimal]
+    if ("datetime", "datetime", "fromisoformat") in _msgpack.SAFE_MSGPACK_METHODS:
+        classes.append(datetime)
+    named = [(cls.__module__, cls.__name__, cls) for cls in classes]
+    return [entry for entry in named if entry[:2] in safe_types]
 
 
 def _agrees(codec: Codec, encode: Callable[[Any], bytes]) -> bool:
@@ -93,13 +105,17 @@ def _agrees(codec: Codec, encode: Callable[[Any], bytes]) -> bool:
     return all(codec.dumps(sample) == encode(sample) for sample in samples)
 
 
-def _ormsgpack(**replaced: Any) -> SimpleNamespace:
-    return SimpleNamespace(**{**vars(ormsgpack), **replaced})
+def _ormsgpack(**replaced: Any) -> ModuleType:
+    # A module, since the interpreter caches attributes of modules best.
+    module = ModuleType("ormsgpack")
+    vars(module).update({**vars(ormsgpack), **replaced})
+    return module
 
 
 def _with_globals(function: Any, **replaced: Any) -> Any:
     copy = FunctionType(
-        function.__code__,
+        # A code object of its own: the interpreter's caches in it depend on the globals.
+        function.__code__.replace(),
         {**function.__globals__, **replaced},
         function.__name__,
         function.__defaults__,

@@ -202,6 +202,11 @@ impl<'a, 'py> Decoder<'a, 'py> {
         }
     }
 
+    /// To be called before Python code can run.
+    pub(super) fn end_pause(&mut self) {
+        self.gc.end();
+    }
+
     fn extension(
         &mut self,
         code: i8,
@@ -216,8 +221,13 @@ impl<'a, 'py> Decoder<'a, 'py> {
         {
             return Ok(message);
         }
+        if self.fast
+            && let Some(object) = self.safe(code, start, end)
+        {
+            return Ok(object);
+        }
         let payload = PyBytes::new(self.py, &self.cursor.blob[start..end]);
-        self.gc.end();
+        self.end_pause();
         let _open = Descent::new(depth);
         hook.call1((code, payload))
             .map_err(|error| DecodeError(Box::new(Reason::Hook(error))))

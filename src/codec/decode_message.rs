@@ -159,7 +159,7 @@ impl<'py> Decoder<'_, 'py> {
         raw::list_of(self.py, &mut self.stack, start).ok()
     }
 
-    fn plain(&mut self, levels: usize) -> Option<Bound<'py, PyAny>> {
+    pub(super) fn plain(&mut self, levels: usize) -> Option<Bound<'py, PyAny>> {
         match self.cursor.head().ok()? {
             Head::Array(length) => {
                 let inner = levels.checked_sub(1)?;

@@ -182,6 +182,12 @@ pub(super) unsafe fn list_item<'a, 'py>(
     }
 }
 
+/// The items of any iterable, as a tuple: `tuple(object)`.
+pub(super) fn items<'py>(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a new reference to a tuple, or NULL with an exception.
+    unsafe { Bound::from_owned_ptr_or_err(object.py(), ffi::PySequence_Tuple(object.as_ptr())) }
+}
+
 /// Number of items of a tuple.
 #[inline]
 pub(super) fn tuple_length(tuple: Borrowed<'_, '_, PyAny>) -> usize {
@@ -350,11 +356,11 @@ pub(super) fn copy_set<'py>(set: &Bound<'py, pyo3::types::PyFrozenSet>) -> PyRes
 
 /// `bytes` of `length`, all of which `fill` must write. (`PyBytes::new_with` writes zeros first: 40 % more time
 /// for a long string.)
-pub(super) fn new_bytes<'py>(
-    py: Python<'py>,
+pub(super) fn new_bytes(
+    py: Python<'_>,
     length: usize,
     fill: impl FnOnce(&mut [MaybeUninit<u8>]),
-) -> PyResult<Bound<'py, PyBytes>> {
+) -> PyResult<Bound<'_, PyBytes>> {
     // SAFETY: a new reference to bytes of that length, or NULL with an exception. Until it is returned nobody
     // else sees it, so its buffer may be written. `copy_to`, the only `fill`, asserts that it filled the slice;
     // bytes that it would not have filled are initialised memory of the allocator or are never read.

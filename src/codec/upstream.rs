@@ -2,9 +2,12 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{
+    PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference,
+};
 
 use super::classes::Classes;
+use super::safe::SafeClasses;
 use super::{Codec, Names};
 
 /// Upstream's functions, and where they were found.
@@ -73,7 +76,7 @@ fn msgpack(py: Python<'_>) -> &Bound<'_, PyString> {
 #[pymethods]
 impl Codec {
     #[new]
-    #[pyo3(signature = (*, default, packb, leaves, enum_meta, classes, watched, pause_gc))]
+    #[pyo3(signature = (*, default, packb, leaves, enum_meta, classes, safe, modules, watched, pause_gc))]
     #[expect(clippy::too_many_arguments, reason = "keywords, given in one place")]
     fn new(
         py: Python<'_>,
@@ -82,6 +85,8 @@ impl Codec {
         leaves: Vec<Py<PyType>>,
         enum_meta: Py<PyType>,
         classes: &Bound<'_, PyList>,
+        safe: Vec<(String, String, Py<PyType>)>,
+        modules: Py<PyDict>,
         watched: Vec<(Py<PyDict>, Py<PyString>, Py<PyAny>)>,
         pause_gc: bool,
     ) -> PyResult<Self> {
@@ -101,9 +106,11 @@ impl Codec {
             enum_meta,
             watched,
         };
+        let safe = SafeClasses::new(py, safe, modules);
         Ok(Self {
             upstream,
             classes,
+            safe,
             names,
             pause_gc,
         })
@@ -217,4 +224,57 @@ fn msgpack_of<'py>(typed: &Bound<'py, PyAny>) -> Option<Bound<'py, PyBytes>> {
         return None;
     }
     typed.get_item(1).ok()?.cast_into_exact::<PyBytes>().ok()
+}
+
+/// Stands in for `ormsgpack.unpackb` in a copy of upstream's hook: decodes parts with the copy as their hook.
+#[pyclass(frozen, module = "langgraph_checkpoint_rust._core")]
+pub(crate) struct Unpack {
+    codec: Py<Codec>,
+    original: Py<PyAny>,
+    /// Upstream's hook.
+    hook: Py<PyAny>,
+    /// Its copy that calls this: weak, since `LangGraph` drops serializers with their hooks once per run.
+    native: PyOnceLock<Py<PyWeakrefReference>>,
+}
+
+#[pymethods]
+impl Unpack {
+    #[new]
+    fn new(codec: Py<Codec>, original: Py<PyAny>, hook: Py<PyAny>) -> Self {
+        Self {
+            codec,
+            original,
+            hook,
+            native: PyOnceLock::new(),
+        }
+    }
+
+    /// Says which hook is the copy. Once.
+    fn bind(&self, native: &Bound<'_, PyAny>) -> PyResult<()> {
+        let native = PyWeakrefReference::new(native)?;
+        self.native.get_or_init(native.py(), || native.clone().unbind());
+        Ok(())
+    }
+
+    #[pyo3(signature = (data, *, ext_hook=None, option=None))]
+    /// `ormsgpack.unpackb`. A method, not `__call__`: its arguments come without a dict.
+    fn unpackb<'py>(
+        &self,
+        data: &Bound<'py, PyAny>,
+        ext_hook: Option<&Bound<'py, PyAny>>,
+        option: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = data.py();
+        if let (Ok(blob), Some(hook), Some(native)) =
+            (data.cast_exact::<PyBytes>(), ext_hook, self.native.get(py))
+            && hook.is(&self.hook)
+            && let Some(native) = native.bind(py).upgrade()
+        {
+            return self.codec.get().decode(py, blob.as_bytes(), Some(&native), true);
+        }
+        let keywords = PyDict::new(py);
+        keywords.set_item("ext_hook", ext_hook)?;
+        keywords.set_item("option", option)?;
+        self.original.bind(py).call((data,), Some(&keywords))
+    }
 }

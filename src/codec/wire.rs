@@ -395,7 +395,7 @@ impl<S: AsRef<[u8]>> Writer<S> {
 }
 
 /// Copies `N` bytes at `at`; both slices reach that far.
-#[inline(always)]
+#[inline]
 fn copy<const N: usize>(from: &[u8], to: &mut [MaybeUninit<u8>], at: usize) {
     to[at..at + N].write_copy_of_slice(&from[at..at + N]);
 }
@@ -456,9 +456,9 @@ mod tests {
                     writer.raw(&vec![1; before]);
                     writer.element_end();
                     if splice {
-                        writer.splice(vec![2; inside])
+                        writer.splice(vec![2; inside]);
                     } else {
-                        writer.raw(&vec![2; inside])
+                        writer.raw(&vec![2; inside]);
                     }
                     writer.element_end();
                     writer.raw(&vec![3; after]);

@@ -8,7 +8,7 @@ mod _core {
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_export]
-    use crate::codec::{Codec, Part, Payload};
+    use crate::codec::{Codec, Part, Payload, Unpack};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
