@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use super::channel::PyChannel;
 use crate::error::{Error, Result};
+use crate::notice;
 use crate::pending::{Cancel, Pending};
 
 /// A verb that is ready to be carried out, once.
@@ -76,6 +77,7 @@ where
             catch_unwind(AssertUnwindSafe(|| pending.wait_unless(signal_came)))
                 .unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref())))
         });
+        log_notices(py);
         if let Some(raised) = SIGNAL.with_borrow_mut(Option::take) {
             return Err(raised);
         }
@@ -88,6 +90,19 @@ where
         pending.then(Box::new(move |result| {
             sender.send(token, Box::new(move |py| convert(py, result)));
         }))
+    }
+}
+
+/// Logs what threads of the engine had to say. That logging fails is no reason for a verb to fail.
+pub(super) fn log_notices(py: Python<'_>) {
+    for notice in notice::take() {
+        let logged = py
+            .import("logging")
+            .and_then(|logging| logging.call_method1("getLogger", ("langgraph_checkpoint_rust",)))
+            .and_then(|logger| logger.call_method1("warning", ("%s", notice)));
+        if let Err(error) = logged {
+            error.write_unraisable(py, None);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,15 @@ use super::gate;
 use super::manager::{self, Location};
 use super::reader::ReaderManager;
 use super::schema::{self, Schema};
-use super::settings::Settings;
+use super::settings::{OnForeignSqlite, Settings};
 use super::sync::lock;
 use super::transaction::Transaction;
 use super::workers::Workers;
 use super::writer::Writer;
+use super::{foreign_sqlite, lock_guard};
 use crate::error::{Error, Result};
 use crate::model::{Opened, ReaderStats, Stats};
+use crate::notice;
 use crate::pending::{Cancel, GiveUp};
 
 /// A file is the same file whatever its path. A reader that never writes is kept apart.
@@ -30,6 +32,9 @@ static OPEN: Mutex<Option<HashMap<Identity, Weak<Shared>>>> = Mutex::new(None);
 
 /// How long one wait for a reader lasts before signals are looked at and a fork may pass.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// How often, in milliseconds, to look for a second SQLite library: a look takes some 0.2 ms.
+const LOOK_FOREIGN_EVERY: u64 = 1_000;
 
 /// How often, in milliseconds, a read checks that the path still leads to the open file. A write always does.
 const CHECK_EVERY: u64 = 250;
@@ -48,6 +53,8 @@ pub(super) struct Shared {
     identity: Option<Identity>,
     since: Instant,
     checked: AtomicU64,
+    foreign_looked: AtomicU64,
+    foreign_seen: AtomicBool,
     /// The process and the fork generation that opened it.
     process: u32,
     generation: u64,
@@ -166,6 +173,8 @@ impl Shared {
             identity,
             since: Instant::now(),
             checked: AtomicU64::new(0),
+            foreign_looked: AtomicU64::new(0),
+            foreign_seen: AtomicBool::new(false),
             process: std::process::id(),
             generation: gate::generation(),
         })
@@ -235,6 +244,38 @@ impl Shared {
         Err(Error::Replaced {
             path: self.location.path().to_path_buf(),
         })
+    }
+
+    /// Where no guard protects the locks: looks, at most once a second, for a second library in this
+    /// process that has the file open.
+    pub(super) fn check_foreign(&self) -> Result<()> {
+        if lock_guard::status() == lock_guard::Status::Active || self.identity.is_none() {
+            return Ok(());
+        }
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let looked = self.foreign_looked.load(Ordering::Relaxed);
+        if looked == 0 || now >= looked.saturating_add(LOOK_FOREIGN_EVERY) {
+            self.foreign_looked.store(now.max(1), Ordering::Relaxed);
+            let path = self.location.path();
+            let seen = foreign_sqlite::is_present(path);
+            if seen && !self.foreign_seen.swap(seen, Ordering::Relaxed) {
+                notice::leave(
+                    Error::ForeignSqlite {
+                        path: path.to_path_buf(),
+                    }
+                    .to_string(),
+                );
+            }
+            self.foreign_seen.store(seen, Ordering::Relaxed);
+        }
+        if self.foreign_seen.load(Ordering::Relaxed)
+            && self.settings.on_foreign_sqlite == OnForeignSqlite::Refuse
+        {
+            return Err(Error::ForeignSqlite {
+                path: self.location.path().to_path_buf(),
+            });
+        }
+        Ok(())
     }
 
     /// Closes every connection; each is opened again when it is used.
