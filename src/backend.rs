@@ -1,61 +1,66 @@
 //! The verbs: the seam where another database plugs in.
 
-use crate::error::Result;
+use std::sync::Arc;
+
 use crate::model::{
     CheckpointKey, DeltaHistory, EncodedCheckpoint, EncodedWrites, ListFilter, Opened, Page, PruneStrategy,
-    StoredTuple, StoredWrite,
+    Stats, StoredTuple, StoredWrite,
 };
+use crate::pending::Pending;
 use crate::shape::ShapeBook;
 
-/// A store of checkpoints. Calls block, may come from any thread, and hold nothing when they return.
+/// A store of checkpoints. Calls may come from any thread and hold nothing when they are done.
 pub trait Backend: Send + Sync {
     /// Opens the store and makes its tables; the other verbs do it on first use.
-    fn setup(&self) -> Result<Opened>;
+    fn setup(&self) -> Pending<Opened>;
 
     /// Releases everything; further calls fail with `Closed`. Idempotent.
-    fn close(&self) -> Result<()>;
+    fn close(&self);
+
+    /// Figures of the store.
+    fn stats(&self) -> Stats;
 
     /// Stores a checkpoint, replacing one with the same key.
-    fn put(&self, checkpoint: &EncodedCheckpoint) -> Result<()>;
+    fn put(&self, checkpoint: EncodedCheckpoint) -> Pending<()>;
 
     /// Stores all writes of a call, or none.
-    fn put_writes(&self, writes: &EncodedWrites) -> Result<()>;
+    fn put_writes(&self, writes: EncodedWrites) -> Pending<()>;
 
     /// The checkpoint with this id, or the newest of the namespace.
     fn get_tuple(
         &self,
-        thread_id: &str,
-        checkpoint_ns: &str,
-        checkpoint_id: Option<&str>,
-    ) -> Result<Option<StoredTuple>>;
+        thread_id: String,
+        checkpoint_ns: String,
+        checkpoint_id: Option<String>,
+    ) -> Pending<Option<StoredTuple>>;
 
     /// The `__pregel_tasks` writes of each checkpoint, in order.
-    fn pending_sends(&self, keys: &[CheckpointKey]) -> Result<Vec<Vec<StoredWrite>>>;
+    fn pending_sends(&self, keys: Vec<CheckpointKey>) -> Pending<Vec<Vec<StoredWrite>>>;
 
     /// A page of at most `limit` tuples that sort after `after`.
-    fn list(&self, filter: &ListFilter, after: Option<&CheckpointKey>, limit: usize) -> Result<Page>;
+    fn list(&self, filter: ListFilter, after: Option<CheckpointKey>, limit: usize) -> Pending<Page>;
 
     /// Removes a thread.
-    fn delete_thread(&self, thread_id: &str) -> Result<()>;
+    fn delete_thread(&self, thread_id: String) -> Pending<()>;
 
     /// Removes the checkpoints whose metadata names one of the runs, with their writes.
-    fn delete_for_runs(&self, run_ids: &[String]) -> Result<()>;
+    fn delete_for_runs(&self, run_ids: Vec<String>) -> Pending<()>;
 
     /// Copies every checkpoint and write of a thread.
-    fn copy_thread(&self, source_thread_id: &str, target_thread_id: &str) -> Result<()>;
+    fn copy_thread(&self, source_thread_id: String, target_thread_id: String) -> Pending<()>;
 
     /// Removes what the strategy does not keep. Fails with `NeedShapes` for checkpoints that
     /// `shapes` must learn first.
-    fn prune(&self, thread_id: &str, strategy: PruneStrategy, shapes: &ShapeBook) -> Result<()>;
+    fn prune(&self, thread_id: String, strategy: PruneStrategy, shapes: Arc<ShapeBook>) -> Pending<()>;
 
     /// The writes of each channel along the ancestors, back to its seed. Fails with `NeedShapes`
     /// as `prune` does.
     fn get_delta_channel_history(
         &self,
-        thread_id: &str,
-        checkpoint_ns: &str,
-        checkpoint_id: Option<&str>,
-        channels: &[String],
-        shapes: &ShapeBook,
-    ) -> Result<DeltaHistory>;
+        thread_id: String,
+        checkpoint_ns: String,
+        checkpoint_id: Option<String>,
+        channels: Vec<String>,
+        shapes: Arc<ShapeBook>,
+    ) -> Pending<DeltaHistory>;
 }

@@ -1,6 +1,8 @@
 //! What can go wrong below the border, by what the caller can do next. No user data in messages.
 
-use std::path::PathBuf;
+use std::any::Any;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::TypedValue;
@@ -9,19 +11,43 @@ use crate::model::TypedValue;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Any failure of the engine. `src/py/errors.rs` maps each variant to one Python class.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Another connection held the lock for longer than `busy_timeout`.
     #[error(
-        "database `{path}` is busy: waited {waited:.2?} for another writer; \
-         retry, or raise `busy_timeout`"
+        "database `{path}` is busy: waited {waited:.2?} for {}; retry, or raise `busy_timeout`",
+        holder.map_or_else(|| "another writer".to_owned(), |pid| format!("the writer in process {pid}"))
     )]
     Busy {
         /// The database file.
         path: PathBuf,
         /// How long this call waited.
         waited: Duration,
+        /// The process that holds the lock, where the kernel tells it.
+        holder: Option<u32>,
+    },
+
+    /// The file system cannot share memory or locks as WAL needs them.
+    #[error(
+        "`{path}` is on a `{name}` file system, where WAL loses data; put it on a local one, \
+         or set journal_mode=\"DELETE\" if only one host uses it"
+    )]
+    UnsupportedFilesystem {
+        /// The database file.
+        path: PathBuf,
+        /// The file system, as `mount` names it.
+        name: String,
+    },
+
+    /// A second SQLite library of this process has the file open, and no guard protects the locks.
+    #[error(
+        "a second SQLite library in this process has `{path}` open; when it closes the file, our locks are \
+         gone and commits can be lost; use one library for the file, or run where the lock guard works"
+    )]
+    ForeignSqlite {
+        /// The database file.
+        path: PathBuf,
     },
 
     /// Every reader of the pool was in use for `pool_timeout`.
@@ -110,7 +136,44 @@ pub enum Error {
     /// The verb must read checkpoints that only their serializer can. The border decodes them
     /// and calls again; this never reaches a user.
     #[error("{} checkpoints need their serializer", .0.len())]
-    NeedShapes(Vec<TypedValue>),
+    NeedShapes(Arc<Vec<TypedValue>>),
+
+    /// The disk failed while a commit was synced. The kernel may have dropped the pages, so nothing
+    /// is tried again.
+    #[error(
+        "syncing `{path}` failed ({detail}): whether this call was stored is unknown; \
+         check the disk, then read back before you retry"
+    )]
+    OutcomeUnknown {
+        /// The database file.
+        path: PathBuf,
+        /// SQLite's words.
+        detail: String,
+    },
+
+    /// The path leads to another file than the one that is open, or to none.
+    #[error(
+        "database `{path}` was replaced or deleted while it was open; close the saver and make a new one"
+    )]
+    Replaced {
+        /// The database file.
+        path: PathBuf,
+    },
+
+    /// This process was forked from one that holds the database in a way that cannot be shared.
+    #[error("the saver of `{path}` was opened before this process was forked; make a new one in the child")]
+    Forked {
+        /// The database file.
+        path: PathBuf,
+    },
+
+    /// The caller no longer wants the answer: a signal came, or its task was cancelled.
+    #[error("interrupted")]
+    Interrupted,
+
+    /// A defect: code below the border panicked.
+    #[error("a defect of langgraph-checkpoint-rust: {0}; nothing of this call was stored; please report it")]
+    Panicked(String),
 
     /// Any other error of SQLite.
     #[error("SQLite on `{path}`: {message} (extended code {extended_code})")]
@@ -125,13 +188,26 @@ pub enum Error {
 
     /// An error of SQLite that has not met its path yet; [`Error::at`] sorts it.
     #[error(transparent)]
-    Raw(#[from] rusqlite::Error),
+    Raw(Arc<rusqlite::Error>),
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Raw(Arc::new(error))
+    }
 }
 
 impl Error {
+    /// What a caught panic says.
+    pub fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Self::Panicked(text.unwrap_or("a panic without a message").to_owned())
+    }
+
     /// Sorts a raw SQLite error by what the caller can do; others pass unchanged.
     #[must_use]
-    pub fn at(self, path: &std::path::Path, waited: Duration) -> Self {
+    pub fn at(self, path: &Path, waited: Duration) -> Self {
         use rusqlite::ErrorCode;
 
         let Self::Raw(source) = self else { return self };
@@ -141,11 +217,17 @@ impl Error {
             return Self::Corrupt { path, detail };
         };
         match failure.code {
-            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy { path, waited },
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy {
+                path,
+                waited,
+                holder: None,
+            },
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Corrupt { path, detail },
             ErrorCode::DiskFull => Self::DiskFull { path },
             ErrorCode::ReadOnly | ErrorCode::PermissionDenied => Self::ReadOnly { path, detail },
             ErrorCode::CannotOpen => Self::CannotOpen { path, detail },
+            ErrorCode::OperationInterrupted => Self::Interrupted,
+            _ if failure.extended_code == SQLITE_IOERR_FSYNC => Self::OutcomeUnknown { path, detail },
             _ => Self::Sqlite {
                 path,
                 message: detail,
@@ -153,4 +235,19 @@ impl Error {
             },
         }
     }
+
+    /// Whether another connection holds a lock that this one needs.
+    pub(crate) fn is_busy(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+        matches!(self, Self::Raw(source) if matches!(source.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked)))
+    }
+
+    /// Whether a sync of the disk failed.
+    pub(crate) fn is_sync_failure(&self) -> bool {
+        matches!(self, Self::Raw(source)
+            if source.sqlite_error().is_some_and(|failure| failure.extended_code == SQLITE_IOERR_FSYNC))
+    }
 }
+
+/// `SQLITE_IOERR | (4 << 8)`: <https://sqlite.org/rescode.html#ioerr_fsync>
+const SQLITE_IOERR_FSYNC: i32 = 1034;

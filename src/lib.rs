@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod error;
 pub mod model;
+pub mod pending;
 pub mod shape;
 pub mod sqlite;
 

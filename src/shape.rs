@@ -4,6 +4,7 @@
 //! (map by channel; an ext of type 7 is a `DeltaChannel` snapshot). All else is skipped.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rmp::Marker;
 
@@ -31,13 +32,17 @@ pub struct Shape {
 
 /// Outlines of checkpoints that only their serializer can read, by content.
 #[derive(Debug, Default)]
-pub struct ShapeBook(HashMap<blake3::Hash, Shape>);
+pub struct ShapeBook(Mutex<HashMap<blake3::Hash, Shape>>);
 
 impl ShapeBook {
     /// Remembers what a serializer found in `value`.
-    pub fn learn(&mut self, value: &TypedValue, shape: Shape) {
-        self.0
+    pub fn learn(&self, value: &TypedValue, shape: Shape) {
+        self.entries()
             .insert(digest(value.tag.as_deref(), value.payload.as_slice()), shape);
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<blake3::Hash, Shape>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The outline of a stored checkpoint, if it can be known without Python.
@@ -47,10 +52,10 @@ impl ShapeBook {
         {
             return Some(shape);
         }
-        if self.0.is_empty() {
+        if self.entries().is_empty() {
             return None;
         }
-        self.0.get(&digest(tag, payload)).cloned()
+        self.entries().get(&digest(tag, payload)).cloned()
     }
 }
 
@@ -284,7 +289,7 @@ mod tests {
             tag: Some("msgpack+aes".to_owned()),
             payload: Payload::Bytes(Blob::new(b"secret".to_vec())),
         };
-        let mut book = ShapeBook::default();
+        let book = ShapeBook::default();
         let shape = Shape {
             version: 1,
             ..Shape::default()

@@ -83,6 +83,8 @@ def test_every_setting_can_come_from_the_environment() -> None:
         "trusted_schema": "yes",
         "defensive": "0",
         "read_only": "TRUE",
+        "lock_guard": "off",
+        "on_foreign_sqlite": "refuse",
     }
     assert texts.keys() == {field.name for field in dataclasses.fields(SqliteSettings)}
     environment = {f"LANGGRAPH_CHECKPOINT_{name.upper()}": text for name, text in texts.items()}

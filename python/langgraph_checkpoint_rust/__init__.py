@@ -8,7 +8,7 @@ Example:
 
 from __future__ import annotations
 
-from langgraph_checkpoint_rust import _build, errors
+from langgraph_checkpoint_rust import _build, _fork, errors
 from langgraph_checkpoint_rust._core import __version__
 from langgraph_checkpoint_rust.aio import AsyncRustSqliteSaver
 from langgraph_checkpoint_rust.settings import SqliteSettings
@@ -30,3 +30,4 @@ __all__ = [
 ]
 
 _build.check()
+_fork.register()

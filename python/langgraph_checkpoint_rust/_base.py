@@ -5,6 +5,7 @@ Each verb's work is one generator of steps (`_bridge`), so the two colours canno
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -204,7 +205,7 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
         typed = _serialize.dumps(self.serde, checkpoint, "the checkpoint")
         encoded = _metadata.dumps(config, metadata)
         yield from self._open()
-        yield self._store.backend.put, (key, parent, typed, encoded)
+        yield self._store.backend.put(key, parent, typed, encoded)
         return _tuples.config_of(config["configurable"]["thread_id"], key[1], checkpoint_id)
 
     # --- put_writes ---
@@ -265,7 +266,7 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
         ]
         replace = all(channel in WRITES_IDX_MAP for _, channel, _ in encoded)
         yield from self._open()
-        yield self._store.backend.put_writes, (key, task_id, task_path, replace, encoded)
+        yield self._store.backend.put_writes(key, task_id, task_path, replace, encoded)
 
     def _dumps_write(self, channel: str, value: Any) -> Any:
         return _serialize.dumps(self.serde, value, f"the write to channel `{channel}`")
@@ -300,14 +301,14 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
 
     def _get_tuple(self, config: Any) -> Steps[CheckpointTuple | None]:
         checkpoint_id = _config.checkpoint_id(config)
-        arguments = (_config.thread_id(config), _config.checkpoint_ns(config), checkpoint_id)
+        thread_id, checkpoint_ns = _config.thread_id(config), _config.checkpoint_ns(config)
         yield from self._open()
-        row = yield self._store.backend.get_tuple, arguments
+        row = yield self._store.backend.get_tuple(thread_id, checkpoint_ns, checkpoint_id)
         if row is None:
             return None
         found = _tuples.tuple_of(self.serde, row, config if checkpoint_id else None)
         if _tuples.lacks_sends(row, found.checkpoint):
-            (sends,) = yield self._store.backend.pending_sends, ([(row[0], row[1], row[3])],)
+            (sends,) = yield self._store.backend.pending_sends([(row[0], row[1], row[3])])
             _tuples.add_sends(self.serde, found.checkpoint, sends, self.get_next_version)
         return found
 
@@ -370,7 +371,7 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
 
     def _page(self, pages: Pages) -> Steps[Any]:
         yield from self._open()
-        rows, after = yield self._store.backend.list, pages.request()
+        rows, after = yield self._store.backend.list(*pages.request())
         pages.advance(len(rows), after)
         return rows
 
@@ -380,7 +381,7 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
             if row[:2] + row[3:4] not in pages.sends:
                 # One call for the rest of the page: its rows are of one age, as a rule.
                 keys = [(other[0], other[1], other[3]) for other in rows[index:] if other[3] is not None]
-                fetched = yield self._store.backend.pending_sends, (keys,)
+                fetched = yield self._store.backend.pending_sends(keys)
                 pages.sends = dict(zip(keys, fetched, strict=True))
             sends = pages.sends[row[0], row[1], row[3]]
             _tuples.add_sends(self.serde, found.checkpoint, sends, self.get_next_version)
@@ -410,7 +411,7 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
 
     def _delete_thread(self, thread_id: str) -> Steps[None]:
         yield from self._open()
-        yield self._store.backend.delete_thread, (str(thread_id),)
+        yield self._store.backend.delete_thread(str(thread_id))
 
     # --- delete_for_runs ---
 
@@ -442,7 +443,7 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
         texts = _config.texts("run_ids", run_ids)
         if texts:
             yield from self._open()
-            yield self._store.backend.delete_for_runs, (texts,)
+            yield self._store.backend.delete_for_runs(texts)
 
     # --- copy_thread ---
 
@@ -469,7 +470,7 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
 
     def _copy_thread(self, source_thread_id: str, target_thread_id: str) -> Steps[None]:
         yield from self._open()
-        yield self._store.backend.copy_thread, (str(source_thread_id), str(target_thread_id))
+        yield self._store.backend.copy_thread(str(source_thread_id), str(target_thread_id))
 
     # --- prune ---
 
@@ -592,6 +593,30 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
         """
         return next_version(current)
 
+    # --- figures ---
+
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """Figures of the writer, the readers, the WAL and the lock guard, of all savers of the file.
+
+        Returns:
+            `writer`: `groups` and `jobs` committed, `largest_group` in jobs, `void_groups` that SQLite
+            rolled back as a whole, jobs `queued` now, `lock_waits` for other processes. `readers`:
+            connections `open` and `idle`, and `size`, the most. `wal`: its `bytes`; its `pages` and
+            `checkpointed_pages` at the last checkpoint; `checkpoints` run, and those that a reader of
+            another process `blocked`. `lock_guard`: its `status`, and descriptors by kind.
+
+        Example:
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> sorted(RustSqliteSaver(":memory:").stats())
+            ['lock_guard', 'readers', 'wal', 'writer']
+        """
+        return self._store.backend.stats()
+
+    async def astats(self) -> dict[str, dict[str, Any]]:
+        """As `stats`."""
+        await self._store.resolve()
+        return self.stats()
+
     # --- lifetime ---
 
     def close(self) -> None:
@@ -606,11 +631,8 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
         self._store.close()
 
     async def aclose(self) -> None:
-        """As `close`."""
-        await arun(self._close())
-
-    def _close(self) -> Steps[None]:
-        yield self._store.close, ()
+        """As `close`, which may wait for the disk, off the event loop."""
+        await asyncio.get_running_loop().run_in_executor(None, self._store.close)
 
     def __enter__(self) -> Self:
         return self
@@ -664,7 +686,7 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
 
     def _open(self) -> Steps[None]:
         if not self._store.is_open:
-            report = yield self._store.backend.setup, ()
+            report = yield self._store.backend.setup()
             self._store.opened(*report)
 
     def _with_shapes(self, verb: Any, *arguments: Any) -> Steps[Any]:
@@ -675,7 +697,7 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
         """
         shapes = ShapeBook()
         while True:
-            result, unknown = yield verb, (*arguments, shapes)
+            result, unknown = yield verb(*arguments, shapes)
             if not unknown:
                 return result
             for typed in unknown:

@@ -1,70 +1,107 @@
-"""Runs the steps of a verb: in place, or each one hop off the event loop.
+"""Carries out the calls of a verb: in place, or each one hop off the event loop.
 
 A verb is a generator. What it does between two `yield`s is Python work on the caller's objects, in
-the caller's thread and context; each `yield` names a native call that blocks with the GIL released.
+the caller's thread and context; each `yield` gives a native call that is ready to be carried out.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+import itertools
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+from langgraph_checkpoint_rust._core import Channel
 
-    Steps = Generator[tuple[Callable[..., Any], Any], Any, "T"]
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from langgraph_checkpoint_rust._core import Call
+
+    Steps = Generator[Call, Any, "T"]
 
 T = TypeVar("T")
 
-_MOST_THREADS = 32
-
 
 def run(steps: Steps[T]) -> T:
-    """Runs a verb in the calling thread."""
+    """Runs a verb in the calling thread, with the GIL released while it waits."""
     try:
-        function, arguments = next(steps)
+        call = next(steps)
         while True:
-            function, arguments = steps.send(function(*arguments))
+            call = steps.send(call.wait())
     except StopIteration as stop:
         result: T = stop.value
         return result
 
 
 async def arun(steps: Steps[T]) -> T:
-    """Runs a verb from a coroutine of any event loop; native calls wait in a thread.
+    """Runs a verb from a coroutine of any event loop; threads of the native half do the waiting.
 
-    Cancellation leaves a native call that began to finish: a write is stored or not, never half.
+    Cancellation withdraws a write that did not begin and lets one that did finish: it is stored or
+    it is not. A read that runs is stopped.
     """
     loop = asyncio.get_running_loop()
     try:
-        function, arguments = next(steps)
+        call = next(steps)
         while True:
-            function, arguments = steps.send(await loop.run_in_executor(_executor(), function, *arguments))
+            call = steps.send(await _line_of(loop).call(call))
     except StopIteration as stop:
         result: T = stop.value
         return result
 
 
-class _Threads:
-    """The threads that wait. They do not survive a fork, so the child makes its own."""
+class _Line:
+    """The connection of one event loop to the native threads."""
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.executor: ThreadPoolExecutor | None = None
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._channel = Channel()
+        self._tokens = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        # The loop owns this line, so the line must not own the loop.
+        loop.add_reader(self._channel.fileno(), self._arrived)
+
+    async def call(self, call: Call) -> Any:
+        future = asyncio.get_running_loop().create_future()
+        token = next(self._tokens)
+        self._waiting[token] = future
+        cancel = call.then(self._channel, token)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            cancel.cancel()
+            raise
+        finally:
+            self._waiting.pop(token, None)
+
+    def _arrived(self) -> None:
+        """Hands out all that arrived: one wake-up for a whole group of commits."""
+        for token, result, error in self._channel.drain():
+            future = self._waiting.pop(token, None)
+            if future is None or future.done():
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
 
 
-_threads = _Threads()
+_lines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = weakref.WeakKeyDictionary()
+_lines_lock = threading.Lock()
 
 
-def _executor() -> ThreadPoolExecutor:
-    with _threads.lock:
-        if _threads.executor is None:
-            _threads.executor = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="langgraph-checkpoint")
-        return _threads.executor
+def _line_of(loop: asyncio.AbstractEventLoop) -> _Line:
+    line = _lines.get(loop)
+    if line is None:
+        with _lines_lock:
+            line = _lines.get(loop)
+            if line is None:
+                line = _lines[loop] = _Line(loop)
+    return line
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads.__init__)  # type: ignore[misc]
+def forget_loops() -> None:
+    """In a forked child: the parent's loops, and the lock that another thread may have held."""
+    global _lines, _lines_lock  # noqa: PLW0603
+    _lines = weakref.WeakKeyDictionary()
+    _lines_lock = threading.Lock()

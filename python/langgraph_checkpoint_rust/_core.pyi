@@ -1,31 +1,29 @@
 """The native half. Users import from `langgraph_checkpoint_rust`, never from here.
 
-Every method of `SqliteBackend` blocks with the GIL released and may be called from any thread. Errors
-are those of `langgraph_checkpoint_rust.errors`.
+The verbs of `SqliteBackend` may be called from any thread; each returns a `Call`. Errors are those of
+`langgraph_checkpoint_rust.errors`.
 """
 
 import builtins
 from os import PathLike
-from typing import TypeAlias, final
+from typing import Any, final
 
+from langgraph_checkpoint_rust._rows import Key, ListFilter, TypedData
 from langgraph_checkpoint_rust.settings import SqliteSettings
 
+__all__ = [
+    "Call",
+    "Cancel",
+    "Channel",
+    "ShapeBook",
+    "SqliteBackend",
+    "__version__",
+    "after_fork_in_child",
+    "after_fork_in_parent",
+    "before_fork",
+    "build_info",
+]
 __version__: str
-
-Key: TypeAlias = tuple[str, str, str]
-"""`(thread_id, checkpoint_ns, checkpoint_id)`."""
-TypedData: TypeAlias = tuple[str | None, bytes | str | None]
-"""`(tag, data)` of a serializer; not importable at run time, like the other aliases here."""
-StoredWrite: TypeAlias = tuple[str, str, TypedData]
-"""`(task_id, channel, value)`."""
-StoredTuple: TypeAlias = tuple[str, str, str, str | None, TypedData, bytes | str | None, list[StoredWrite]]
-"""`(thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata, writes)`."""
-MetadataCondition: TypeAlias = tuple[str, str | None, str | int | float | None]
-"""`(JSON path, path to read where the first is missing, value)`."""
-ListFilter: TypeAlias = tuple[str | None, str | None, str | None, str | None, list[MetadataCondition]]
-"""`(thread_id, checkpoint_ns, checkpoint_id, before, metadata)`."""
-DeltaHistory: TypeAlias = tuple[list[tuple[list[StoredWrite], int | None]], list[TypedData]]
-"""Per channel its writes and the index of its seed; the checkpoints that hold seeds."""
 
 def build_info() -> tuple[bool, int, list[str]]:
     """How this library was built: `(debug, SQLite version number, SQLite compile options)`."""
@@ -52,6 +50,43 @@ class ShapeBook:
         """
 
 @final
+class Channel:
+    """Brings outcomes to an event loop, which watches `fileno()` and then calls `drain()`."""
+
+    def __new__(cls) -> Channel: ...
+    def fileno(self) -> int:
+        """The descriptor to watch for reading."""
+
+    def drain(self) -> list[tuple[int, Any, BaseException | None]]:
+        """What arrived: `(token, result, error)`."""
+
+@final
+class Cancel:
+    """Withdraws a call that was left to run."""
+
+    def cancel(self) -> None:
+        """A write that did not begin is dropped, a read that runs is stopped; else nothing happens."""
+
+@final
+class Call:
+    """A verb that is ready to be carried out, once."""
+
+    def wait(self) -> Any:
+        """Carries it out here, with the GIL released; the result. Signal handlers run meanwhile."""
+
+    def then(self, channel: Channel, token: int) -> Cancel:
+        """Lets it be carried out elsewhere; the outcome comes through the channel with this token."""
+
+def before_fork() -> None:
+    """Waits, for at most 5 seconds, until no connection is in use, and keeps it so."""
+
+def after_fork_in_parent() -> None:
+    """Lets calls go on."""
+
+def after_fork_in_child() -> None:
+    """Lets calls go on with connections of their own."""
+
+@final
 class SqliteBackend:
     """The verbs on one SQLite database; opened on first use.
 
@@ -61,13 +96,13 @@ class SqliteBackend:
     """
 
     def __new__(cls, path: str | PathLike[str] | None, settings: SqliteSettings) -> SqliteBackend: ...
-    def setup(self) -> tuple[bool, int]:
-        """Opens the database: whether it was made, and its size in bytes."""
+    def setup(self) -> Call:
+        """Opens the database. Result: whether it was made, and its size in bytes."""
 
     def close(self) -> None:
-        """Closes the database; later calls raise `SaverClosedError`."""
+        """Lets go of the database; later calls raise `SaverClosedError`. Blocks."""
 
-    def put(self, key: Key, parent_checkpoint_id: str | None, value: TypedData, metadata: bytes) -> None:
+    def put(self, key: Key, parent_checkpoint_id: str | None, value: TypedData, metadata: bytes) -> Call:
         """Stores a checkpoint, replacing one with the same key."""
 
     def put_writes(
@@ -77,31 +112,29 @@ class SqliteBackend:
         task_path: str,
         replace: bool,
         writes: builtins.list[tuple[int, str, TypedData]],
-    ) -> None:
+    ) -> Call:
         """Stores writes (`(index, channel, value)`): all or none."""
 
-    def get_tuple(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> StoredTuple | None:
-        """The checkpoint with this id, or the latest of the namespace."""
+    def get_tuple(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Call:
+        """The checkpoint with this id, or the latest of the namespace. Result: `StoredTuple | None`."""
 
-    def pending_sends(self, keys: builtins.list[Key]) -> builtins.list[builtins.list[StoredWrite]]:
-        """The `__pregel_tasks` writes of each checkpoint."""
+    def pending_sends(self, keys: builtins.list[Key]) -> Call:
+        """The `__pregel_tasks` writes of each checkpoint. Result: `list[list[StoredWrite]]`."""
 
-    def list(
-        self, filter: ListFilter, after: Key | None, limit: int
-    ) -> tuple[builtins.list[StoredTuple], Key | None]:
-        """A page, and where the next begins; None at the end."""
+    def list(self, filter: ListFilter, after: Key | None, limit: int) -> Call:
+        """A page. Result: `(list[StoredTuple], Key | None)`: where the next begins, None at the end."""
 
-    def delete_thread(self, thread_id: str) -> None:
+    def delete_thread(self, thread_id: str) -> Call:
         """Deletes a thread."""
 
-    def delete_for_runs(self, run_ids: builtins.list[str]) -> None:
+    def delete_for_runs(self, run_ids: builtins.list[str]) -> Call:
         """Deletes the checkpoints of runs."""
 
-    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> Call:
         """Copies a thread."""
 
-    def prune(self, thread_id: str, delete: bool, shapes: ShapeBook) -> tuple[None, builtins.list[TypedData]]:
-        """Deletes what need not be kept, or returns the checkpoints that `shapes` must learn first."""
+    def prune(self, thread_id: str, delete: bool, shapes: ShapeBook) -> Call:
+        """Deletes what need not be kept. Result: `(None, list[TypedData])`: what `shapes` must learn."""
 
     def get_delta_channel_history(
         self,
@@ -110,5 +143,8 @@ class SqliteBackend:
         checkpoint_id: str | None,
         channels: builtins.list[str],
         shapes: ShapeBook,
-    ) -> tuple[DeltaHistory | None, builtins.list[TypedData]]:
-        """The history, or the checkpoints that `shapes` must learn first."""
+    ) -> Call:
+        """The history. Result: `(DeltaHistory | None, list[TypedData])`: what `shapes` must learn first."""
+
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """Figures of the writer, the readers, the WAL and the lock guard."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import Checkpoint, PendingWrite
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
-    from langgraph_checkpoint_rust._core import StoredTuple, StoredWrite
+    from langgraph_checkpoint_rust._rows import StoredTuple, StoredWrite
 
 VERSION_WITH_SENDS = 4
 """The checkpoint version from which pending sends are a channel of the checkpoint itself."""

@@ -35,6 +35,8 @@ class AsyncRustSqliteSaver(SqliteSaverBase):
         """As `RustSqliteSaver.setup`, awaited.
 
         Example:
+            >>> import asyncio
+            >>> from langgraph_checkpoint_rust import AsyncRustSqliteSaver
             >>> asyncio.run(AsyncRustSqliteSaver(":memory:").setup())
         """
         await self._store.resolve()

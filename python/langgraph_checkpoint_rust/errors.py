@@ -28,13 +28,18 @@ __all__ = [
     "DatabaseCorruptError",
     "DatabaseError",
     "DatabaseOpenError",
+    "DatabaseReplacedError",
     "DiskFullError",
+    "ForeignSqliteError",
+    "ForkedDatabaseError",
     "InternalError",
     "MissingKeyError",
+    "OutcomeUnknownError",
     "PoolTimeoutError",
     "ReadOnlyError",
     "SaverClosedError",
     "SerializationError",
+    "UnsupportedFilesystemError",
 ]
 
 
@@ -77,6 +82,29 @@ class DatabaseCorruptError(CheckpointError, sqlite3.DatabaseError):
 
 class DatabaseOpenError(CheckpointError, sqlite3.OperationalError):
     """The file cannot be opened or made, or refuses a setting."""
+
+
+class DatabaseReplacedError(CheckpointError, sqlite3.OperationalError):
+    """The file was replaced or deleted while it was open. Close the saver and make a new one."""
+
+
+class UnsupportedFilesystemError(CheckpointError, sqlite3.OperationalError):
+    """The file is on a network or virtual-machine file system, where WAL loses data.
+
+    Put it on a local one, or set `journal_mode="DELETE"` if one host only uses it.
+    """
+
+
+class ForeignSqliteError(CheckpointError, sqlite3.OperationalError):
+    """A second SQLite library of this process has the file open, and no guard protects the locks."""
+
+
+class ForkedDatabaseError(CheckpointError, sqlite3.ProgrammingError):
+    """This process inherited the saver over a fork in a way that it cannot use. Make a new one."""
+
+
+class OutcomeUnknownError(CheckpointError, sqlite3.OperationalError):
+    """The disk failed while a commit was synced. Check the disk, then read back before you retry."""
 
 
 class DiskFullError(CheckpointError, sqlite3.OperationalError):

@@ -15,6 +15,7 @@ JournalMode = Literal["WAL", "DELETE"]
 Synchronous = Literal["NORMAL", "FULL", "EXTRA"]
 TempStore = Literal["MEMORY", "FILE"]
 AutoVacuum = Literal["INCREMENTAL", "FULL", "NONE"]
+OnForeignSqlite = Literal["warn", "refuse"]
 
 _ENVIRONMENT_PREFIX = "LANGGRAPH_CHECKPOINT_"
 _WORDS = {
@@ -49,6 +50,8 @@ class SqliteOptions(TypedDict, total=False):
     trusted_schema: bool
     defensive: bool
     read_only: bool
+    lock_guard: bool
+    on_foreign_sqlite: OnForeignSqlite
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,12 +73,16 @@ class SqliteSettings:
         mmap_size: Bytes of the file to map. 0: an I/O error then is an exception, not a SIGBUS.
         temp_store: Where SQLite keeps temporary tables.
         journal_size_limit: Size in bytes to which the WAL shrinks after a checkpoint.
-        wal_autocheckpoint: Pages of WAL after which a commit moves them into the database.
+        wal_autocheckpoint: Pages of WAL after which a thread moves them into the database; 0 for never.
         auto_vacuum: How a new file gives free pages back. Existing files keep theirs.
         cell_size_check: Check each page's cells as it is read: damage is found earlier.
         trusted_schema: Let the schema call functions with side effects.
         defensive: Refuse SQL that could damage the file deliberately.
         read_only: Never write, never create.
+        lock_guard: Keep the file's locks when other code of this process opens and closes the file
+            (64-bit Linux). One value for the whole process, from the first opening on.
+        on_foreign_sqlite: Where the guard cannot work and a second SQLite library of this process has
+            the file open: `"warn"`, or `"refuse"` to write.
 
     Raises:
         TypeError: If a value is of the wrong type.
@@ -106,6 +113,8 @@ class SqliteSettings:
     trusted_schema: bool = False
     defensive: bool = True
     read_only: bool = False
+    lock_guard: bool = True
+    on_foreign_sqlite: OnForeignSqlite = "warn"
 
     def __post_init__(self) -> None:
         for name, hint in _HINTS.items():
@@ -124,6 +133,7 @@ class SqliteSettings:
             TypeError: If a name is unknown.
 
         Example:
+            >>> from langgraph_checkpoint_rust import SqliteSettings
             >>> SqliteSettings().replace({"pool_size": 2}).pool_size
             2
         """
@@ -146,6 +156,7 @@ class SqliteSettings:
             ValueError: If a variable cannot be read; the message names it.
 
         Example:
+            >>> from langgraph_checkpoint_rust import SqliteSettings
             >>> SqliteSettings.from_env({"LANGGRAPH_CHECKPOINT_POOL_SIZE": "3"}).pool_size
             3
         """
@@ -174,7 +185,7 @@ def _parsed(hint: Any, text: str) -> Any:
         return float(text)
     if hint == float | None:
         return None if text.lower() == "none" else float(text)
-    return text.upper()
+    return text
 
 
 def _described(hint: Any) -> str:
@@ -189,10 +200,10 @@ def _checked(name: str, hint: Any, value: Any) -> Any:
         return value
     words = [word for word in get_args(hint) if isinstance(word, str)]
     if words:
-        word = value.upper() if isinstance(value, str) else value
-        if word not in words:
-            raise ValueError(f"{name} must be one of {', '.join(words)}, not {value!r}")
-        return word
+        for word in words:
+            if isinstance(value, str) and value.upper() == word.upper():
+                return word
+        raise ValueError(f"{name} must be one of {', '.join(words)}, not {value!r}")
     if value is None and type(None) in get_args(hint):
         return None
     numbers = (int,) if hint is int else (int, float)

@@ -46,6 +46,7 @@ class RustSqliteSaver(SqliteSaverBase):
             ReadOnlyError: If it cannot be written and is not there yet.
 
         Example:
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
             >>> RustSqliteSaver(":memory:").setup()
         """
         run(self._open())

@@ -1,31 +1,34 @@
-//! `_core.SqliteBackend`: one method a verb. Extract, detach, convert.
+//! `_core.SqliteBackend`: one method a verb. Each extracts its arguments and returns a call.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::call::PyCall;
 use super::convert::{
     FilterArgument, KeyArgument, TypedArgument, WriteArgument, checkpoint_key, encoded_write, key_tuple,
     list_filter, typed_value,
 };
-use super::errors::detached;
 use super::settings::PySettings;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
-    Blob, CheckpointKey, EncodedCheckpoint, EncodedWrites, OnConflict, PruneStrategy, StoredWrite, TypedValue,
+    Blob, EncodedCheckpoint, EncodedWrites, OnConflict, PruneStrategy, Stats, StoredTuple, StoredWrite,
+    TypedValue,
 };
+use crate::pending::Pending;
 use crate::shape::{Shape, ShapeBook};
-use crate::sqlite::{Location, SqliteBackend};
+use crate::sqlite::{Location, SqliteBackend, lock_guard};
 
 /// A SQLite store for the Python savers.
 #[pyclass(name = "SqliteBackend", module = "langgraph_checkpoint_rust._core", frozen)]
 pub(super) struct PySqliteBackend {
-    backend: SqliteBackend,
+    /// Taken on drop only.
+    backend: Option<SqliteBackend>,
 }
 
 #[pymethods]
@@ -33,47 +36,49 @@ impl PySqliteBackend {
     #[new]
     fn new(path: Option<PathBuf>, settings: PySettings) -> PyResult<Self> {
         let location = path.map_or(Location::Memory, Location::File);
+        let backend = SqliteBackend::new(location, settings.try_into()?);
         Ok(Self {
-            backend: SqliteBackend::new(location, settings.try_into()?),
+            backend: Some(backend),
         })
     }
 
-    fn setup(&self, py: Python<'_>) -> PyResult<(bool, u64)> {
-        let report = self.call(py, Backend::setup)?;
-        Ok((report.created, report.size))
+    fn setup(&self) -> PyResult<PyCall> {
+        Ok(PyCall::new(self.verbs()?.setup(), |py, opened| {
+            let opened = opened?;
+            object(py, (opened.created, opened.size))
+        }))
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.call(py, Backend::close)
+        let backend = self.verbs()?;
+        py.detach(|| backend.close());
+        Ok(())
     }
 
     fn put(
         &self,
-        py: Python<'_>,
         key: KeyArgument,
         parent_checkpoint_id: Option<String>,
         value: TypedArgument,
         metadata: PyBackedBytes,
-    ) -> PyResult<()> {
-        let checkpoint = EncodedCheckpoint {
+    ) -> PyResult<PyCall> {
+        Ok(acknowledged(self.verbs()?.put(EncodedCheckpoint {
             key: checkpoint_key(key),
             parent_checkpoint_id,
             value: typed_value(value),
             metadata: Blob::new(metadata),
-        };
-        self.call(py, |backend| backend.put(&checkpoint))
+        })))
     }
 
     fn put_writes(
         &self,
-        py: Python<'_>,
         key: KeyArgument,
         task_id: String,
         task_path: String,
         replace: bool,
         writes: Vec<WriteArgument>,
-    ) -> PyResult<()> {
-        let writes = EncodedWrites {
+    ) -> PyResult<PyCall> {
+        Ok(acknowledged(self.verbs()?.put_writes(EncodedWrites {
             key: checkpoint_key(key),
             task_id,
             task_path,
@@ -83,159 +88,227 @@ impl PySqliteBackend {
                 OnConflict::Ignore
             },
             writes: writes.into_iter().map(encoded_write).collect(),
-        };
-        self.call(py, |backend| backend.put_writes(&writes))
+        })))
     }
 
-    fn get_tuple<'py>(
+    fn get_tuple(
         &self,
-        py: Python<'py>,
-        thread_id: &str,
-        checkpoint_ns: &str,
-        checkpoint_id: Option<&str>,
-    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let found = self.call(py, |backend| {
-            backend.get_tuple(thread_id, checkpoint_ns, checkpoint_id)
-        })?;
-        found.map(|tuple| (&tuple).into_pyobject(py)).transpose()
+        thread_id: String,
+        checkpoint_ns: String,
+        checkpoint_id: Option<String>,
+    ) -> PyResult<PyCall> {
+        let found = self.verbs()?.get_tuple(thread_id, checkpoint_ns, checkpoint_id);
+        Ok(PyCall::new(found, |py, found| object(py, found?.as_ref())))
     }
 
-    fn pending_sends<'py>(
-        &self,
-        py: Python<'py>,
-        keys: Vec<KeyArgument>,
-    ) -> PyResult<Vec<Vec<Bound<'py, PyTuple>>>> {
-        let keys: Vec<CheckpointKey> = keys.into_iter().map(checkpoint_key).collect();
-        let found = self.call(py, |backend| backend.pending_sends(&keys))?;
-        found.iter().map(|writes| write_tuples(py, writes)).collect()
+    fn pending_sends(&self, keys: Vec<KeyArgument>) -> PyResult<PyCall> {
+        let found = self
+            .verbs()?
+            .pending_sends(keys.into_iter().map(checkpoint_key).collect());
+        Ok(PyCall::new(found, |py, found| {
+            let sends = found?
+                .iter()
+                .map(|writes| write_tuples(py, writes))
+                .collect::<PyResult<Vec<_>>>()?;
+            object(py, sends)
+        }))
     }
 
-    fn list<'py>(
-        &self,
-        py: Python<'py>,
-        filter: FilterArgument,
-        after: Option<KeyArgument>,
-        limit: usize,
-    ) -> PyResult<(Vec<Bound<'py, PyTuple>>, Option<Bound<'py, PyTuple>>)> {
-        let (filter, after) = (list_filter(filter), after.map(checkpoint_key));
-        let page = self.call(py, |backend| backend.list(&filter, after.as_ref(), limit))?;
-        let tuples = page
-            .tuples
-            .iter()
-            .map(|tuple| tuple.into_pyobject(py))
-            .collect::<PyResult<_>>()?;
-        let next = page
-            .next
-            .as_ref()
-            .map(|next| key_tuple(next).into_pyobject(py))
-            .transpose()?;
-        Ok((tuples, next))
+    fn list(&self, filter: FilterArgument, after: Option<KeyArgument>, limit: usize) -> PyResult<PyCall> {
+        let page = self
+            .verbs()?
+            .list(list_filter(filter), after.map(checkpoint_key), limit);
+        Ok(PyCall::new(page, |py, page| {
+            let page = page?;
+            let tuples: Vec<&StoredTuple> = page.tuples.iter().collect();
+            object(py, (tuples, page.next.as_ref().map(key_tuple)))
+        }))
     }
 
-    fn delete_thread(&self, py: Python<'_>, thread_id: &str) -> PyResult<()> {
-        self.call(py, |backend| backend.delete_thread(thread_id))
+    fn delete_thread(&self, thread_id: String) -> PyResult<PyCall> {
+        Ok(acknowledged(self.verbs()?.delete_thread(thread_id)))
     }
 
-    fn delete_for_runs(&self, py: Python<'_>, run_ids: Vec<String>) -> PyResult<()> {
-        self.call(py, |backend| backend.delete_for_runs(&run_ids))
+    fn delete_for_runs(&self, run_ids: Vec<String>) -> PyResult<PyCall> {
+        Ok(acknowledged(self.verbs()?.delete_for_runs(run_ids)))
     }
 
-    fn copy_thread(&self, py: Python<'_>, source_thread_id: &str, target_thread_id: &str) -> PyResult<()> {
-        self.call(py, |backend| {
-            backend.copy_thread(source_thread_id, target_thread_id)
-        })
+    fn copy_thread(&self, source_thread_id: String, target_thread_id: String) -> PyResult<PyCall> {
+        Ok(acknowledged(
+            self.verbs()?.copy_thread(source_thread_id, target_thread_id),
+        ))
     }
 
-    fn prune<'py>(
-        &self,
-        py: Python<'py>,
-        thread_id: &str,
-        delete: bool,
-        shapes: &PyShapeBook,
-    ) -> PyResult<Bound<'py, PyTuple>> {
+    fn prune(&self, thread_id: String, delete: bool, shapes: &PyShapeBook) -> PyResult<PyCall> {
         let strategy = if delete {
             PruneStrategy::Delete
         } else {
             PruneStrategy::KeepLatest
         };
-        let result = self.call_with(py, shapes, |backend, shapes| {
-            backend.prune(thread_id, strategy, shapes)
-        })?;
-        answer(py, result, |()| Ok(py.None().into_bound(py)))
+        let pruned = self.verbs()?.prune(thread_id, strategy, Arc::clone(&shapes.0));
+        Ok(PyCall::new(pruned, |py, pruned| {
+            learning(py, pruned, |()| Ok(py.None().into_bound(py)))
+        }))
     }
 
-    fn get_delta_channel_history<'py>(
+    fn get_delta_channel_history(
         &self,
-        py: Python<'py>,
-        thread_id: &str,
-        checkpoint_ns: &str,
-        checkpoint_id: Option<&str>,
+        thread_id: String,
+        checkpoint_ns: String,
+        checkpoint_id: Option<String>,
         channels: Vec<String>,
         shapes: &PyShapeBook,
-    ) -> PyResult<Bound<'py, PyTuple>> {
-        let result = self.call_with(py, shapes, |backend, shapes| {
-            backend.get_delta_channel_history(thread_id, checkpoint_ns, checkpoint_id, &channels, shapes)
-        })?;
-        answer(py, result, |history| {
-            let channels = history
-                .channels
-                .iter()
-                .map(|channel| Ok((write_tuples(py, &channel.writes)?, channel.seed)))
-                .collect::<PyResult<Vec<_>>>()?;
-            Ok((channels, typed_tuples(py, &history.seeds)?)
-                .into_pyobject(py)?
-                .into_any())
-        })
+    ) -> PyResult<PyCall> {
+        let shapes = Arc::clone(&shapes.0);
+        let history = self.verbs()?.get_delta_channel_history(
+            thread_id,
+            checkpoint_ns,
+            checkpoint_id,
+            channels,
+            shapes,
+        );
+        Ok(PyCall::new(history, |py, history| {
+            learning(py, history, |history| {
+                let channels = history
+                    .channels
+                    .iter()
+                    .map(|channel| Ok((write_tuples(py, &channel.writes)?, channel.seed)))
+                    .collect::<PyResult<Vec<_>>>()?;
+                Ok((channels, typed_tuples(py, &history.seeds)?)
+                    .into_pyobject(py)?
+                    .into_any())
+            })
+        }))
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let Stats { writer, readers, wal } = self.verbs()?.stats();
+        let guard = lock_guard::counters();
+        let parts: [(&str, Vec<(&str, Bound<'py, PyAny>)>); 4] = [
+            (
+                "writer",
+                vec![
+                    ("groups", object(py, writer.groups)?.into_bound(py)),
+                    ("jobs", object(py, writer.jobs)?.into_bound(py)),
+                    ("largest_group", object(py, writer.largest_group)?.into_bound(py)),
+                    ("void_groups", object(py, writer.void_groups)?.into_bound(py)),
+                    ("queued", object(py, writer.queued)?.into_bound(py)),
+                    ("lock_waits", object(py, writer.lock_waits)?.into_bound(py)),
+                ],
+            ),
+            (
+                "readers",
+                vec![
+                    ("open", object(py, readers.open)?.into_bound(py)),
+                    ("idle", object(py, readers.idle)?.into_bound(py)),
+                    ("size", object(py, readers.size)?.into_bound(py)),
+                ],
+            ),
+            (
+                "wal",
+                vec![
+                    ("bytes", object(py, wal.bytes)?.into_bound(py)),
+                    ("pages", object(py, wal.pages)?.into_bound(py)),
+                    (
+                        "checkpointed_pages",
+                        object(py, wal.checkpointed_pages)?.into_bound(py),
+                    ),
+                    ("checkpoints", object(py, wal.checkpoints)?.into_bound(py)),
+                    ("blocked", object(py, wal.blocked)?.into_bound(py)),
+                ],
+            ),
+            (
+                "lock_guard",
+                vec![
+                    ("status", object(py, guard_status())?.into_bound(py)),
+                    ("files", object(py, guard.files)?.into_bound(py)),
+                    (
+                        "private_descriptors",
+                        object(py, guard.private_descriptors)?.into_bound(py),
+                    ),
+                    (
+                        "parked_descriptors",
+                        object(py, guard.parked_descriptors)?.into_bound(py),
+                    ),
+                    ("refused_locks", object(py, guard.refused_locks)?.into_bound(py)),
+                ],
+            ),
+        ];
+        let stats = PyDict::new(py);
+        for (name, figures) in parts {
+            let part = PyDict::new(py);
+            for (figure, value) in figures {
+                part.set_item(figure, value)?;
+            }
+            stats.set_item(name, part)?;
+        }
+        Ok(stats)
     }
 }
 
 impl PySqliteBackend {
-    fn call<T: Send>(
-        &self,
-        py: Python<'_>,
-        verb: impl FnOnce(&SqliteBackend) -> Result<T> + Send,
-    ) -> PyResult<T> {
-        Ok(detached(py, || verb(&self.backend))??)
+    fn verbs(&self) -> Result<&SqliteBackend> {
+        self.backend
+            .as_ref()
+            .ok_or_else(|| Error::Panicked("a backend was used after its drop".to_owned()))
     }
+}
 
-    /// As `call`, for verbs that may meet checkpoints that only their serializer can read. Those
-    /// go back to Python, which decodes them outside any transaction and calls again.
-    fn call_with<T: Send>(
-        &self,
-        py: Python<'_>,
-        shapes: &PyShapeBook,
-        verb: impl FnOnce(&SqliteBackend, &ShapeBook) -> Result<T> + Send,
-    ) -> PyResult<Answer<T>> {
-        match detached(py, || verb(&self.backend, &shapes.0.lock()))? {
-            Ok(result) => Ok(Answer::Done(result)),
-            Err(Error::NeedShapes(unknown)) => Ok(Answer::Learn(unknown)),
-            Err(error) => Err(error.into()),
+impl Drop for PySqliteBackend {
+    /// The last saver of a file closes it, which may wait for the disk: not with the GIL held.
+    fn drop(&mut self) {
+        if let Some(backend) = self.backend.take() {
+            let mut backend = Some(backend);
+            Python::try_attach(|py| py.detach(|| drop(backend.take())));
+            // Where nothing can be attached, the interpreter is gone, and so is the last caller.
+            drop(backend);
         }
     }
 }
 
-/// What a verb that needs outlines says.
-enum Answer<T> {
-    Done(T),
-    Learn(Vec<TypedValue>),
+fn guard_status() -> &'static str {
+    match lock_guard::status() {
+        lock_guard::Status::Active => "active",
+        lock_guard::Status::Disabled => "disabled",
+        lock_guard::Status::Undecided => "undecided",
+        lock_guard::Status::Unsupported(reason) => reason,
+    }
 }
 
-/// `(result, [])`, or `(None, [checkpoints to learn])`.
-fn answer<'py, T>(
+/// A call that answers None.
+fn acknowledged(pending: Pending<()>) -> PyCall {
+    PyCall::new(pending, |py, done| {
+        done?;
+        Ok(py.None())
+    })
+}
+
+fn object<'py, T: IntoPyObject<'py>>(py: Python<'py>, value: T) -> PyResult<Py<PyAny>>
+where
+    PyErr: From<T::Error>,
+{
+    use pyo3::BoundObject;
+    Ok(value.into_pyobject(py)?.into_any().into_bound().unbind())
+}
+
+/// `(result, [])`, or `(None, [checkpoints])` for those that only their serializer can read: Python
+/// decodes them, outside any transaction, and calls again.
+fn learning<'py, T>(
     py: Python<'py>,
-    answer: Answer<T>,
+    result: Result<T>,
     convert: impl FnOnce(T) -> PyResult<Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyTuple>> {
-    match answer {
-        Answer::Done(result) => (convert(result)?, PyList::empty(py)).into_pyobject(py),
-        Answer::Learn(unknown) => (py.None(), typed_tuples(py, &unknown)?).into_pyobject(py),
+) -> PyResult<Py<PyAny>> {
+    match result {
+        Ok(result) => object(py, (convert(result)?, PyList::empty(py))),
+        Err(Error::NeedShapes(unknown)) => object(py, (py.None(), typed_tuples(py, &unknown)?)),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// The outlines of checkpoints that only their serializer can read.
 #[pyclass(name = "ShapeBook", module = "langgraph_checkpoint_rust._core", frozen)]
 #[derive(Default)]
-pub(super) struct PyShapeBook(Mutex<ShapeBook>);
+pub(super) struct PyShapeBook(Arc<ShapeBook>);
 
 #[pymethods]
 impl PyShapeBook {
@@ -256,7 +329,7 @@ impl PyShapeBook {
             channel_versions,
             channel_values,
         };
-        self.0.lock().learn(&typed_value(value), shape);
+        self.0.learn(&typed_value(value), shape);
     }
 }
 

@@ -1,12 +1,9 @@
 //! Engine errors to the classes of `langgraph_checkpoint_rust.errors`.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyInterruptedError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 mod classes {
     use pyo3::import_exception;
@@ -15,11 +12,16 @@ mod classes {
     import_exception!(langgraph_checkpoint_rust.errors, DatabaseCorruptError);
     import_exception!(langgraph_checkpoint_rust.errors, DatabaseError);
     import_exception!(langgraph_checkpoint_rust.errors, DatabaseOpenError);
+    import_exception!(langgraph_checkpoint_rust.errors, DatabaseReplacedError);
     import_exception!(langgraph_checkpoint_rust.errors, DiskFullError);
+    import_exception!(langgraph_checkpoint_rust.errors, ForeignSqliteError);
+    import_exception!(langgraph_checkpoint_rust.errors, ForkedDatabaseError);
     import_exception!(langgraph_checkpoint_rust.errors, InternalError);
+    import_exception!(langgraph_checkpoint_rust.errors, OutcomeUnknownError);
     import_exception!(langgraph_checkpoint_rust.errors, PoolTimeoutError);
     import_exception!(langgraph_checkpoint_rust.errors, ReadOnlyError);
     import_exception!(langgraph_checkpoint_rust.errors, SaverClosedError);
+    import_exception!(langgraph_checkpoint_rust.errors, UnsupportedFilesystemError);
 }
 
 impl From<Error> for PyErr {
@@ -37,32 +39,18 @@ impl From<Error> for PyErr {
             Error::CannotOpen { .. } | Error::SettingRefused { .. } => {
                 classes::DatabaseOpenError::new_err(message)
             }
+            Error::Replaced { .. } => classes::DatabaseReplacedError::new_err(message),
+            Error::Forked { .. } => classes::ForkedDatabaseError::new_err(message),
+            Error::ForeignSqlite { .. } => classes::ForeignSqliteError::new_err(message),
+            Error::UnsupportedFilesystem { .. } => classes::UnsupportedFilesystemError::new_err(message),
+            Error::OutcomeUnknown { .. } => classes::OutcomeUnknownError::new_err(message),
             Error::Invalid(_) => PyValueError::new_err(message),
             Error::Sqlite { extended_code, .. } => classes::DatabaseError::new_err((message, extended_code)),
             Error::Raw(_) => classes::DatabaseError::new_err(message),
-            // The border answers it itself; a user who meets it has met a defect.
-            Error::NeedShapes(_) => classes::InternalError::new_err(message),
+            // Its caller is gone: a cancelled task, or a signal whose handler raised.
+            Error::Interrupted => PyInterruptedError::new_err(message),
+            // The border answers `NeedShapes` itself; a user who meets it has met a defect.
+            Error::Panicked(_) | Error::NeedShapes(_) => classes::InternalError::new_err(message),
         }
     }
-}
-
-/// Runs engine code off the interpreter. A panic inside becomes `InternalError`: `PanicException`
-/// is no `Exception`, so servers that catch those would lose a worker to it.
-pub(super) fn detached<T: Send>(
-    py: Python<'_>,
-    call: impl FnOnce() -> Result<T> + Send,
-) -> PyResult<Result<T>> {
-    py.detach(|| catch_unwind(AssertUnwindSafe(call)))
-        .map_err(|panic| classes::InternalError::new_err(panic_message(panic.as_ref())))
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message");
-    format!(
-        "a defect of langgraph-checkpoint-rust: {text}; nothing of this call was stored; please report it"
-    )
 }

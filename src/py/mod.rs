@@ -1,8 +1,11 @@
 //! The border: extract, detach, convert. The only room beside `codec` that names `pyo3`.
 
 mod backend;
+mod call;
+mod channel;
 mod convert;
 mod errors;
+mod fork;
 mod settings;
 
 use pyo3::prelude::*;
@@ -14,6 +17,12 @@ mod _core {
 
     #[pymodule_export]
     use super::backend::{PyShapeBook, PySqliteBackend};
+    #[pymodule_export]
+    use super::call::{PyCall, PyCancel};
+    #[pymodule_export]
+    use super::channel::PyChannel;
+    #[pymodule_export]
+    use super::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
 
     /// How this library was built: `(debug, SQLite version number, SQLite compile options)`.
     #[pyfunction]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::sqlite::{AutoVacuum, JournalMode, Settings, Synchronous, TempStore};
+use crate::sqlite::{AutoVacuum, JournalMode, OnForeignSqlite, Settings, Synchronous, TempStore};
 
 /// The attributes of `SqliteSettings`, as its dataclass checked them.
 #[derive(FromPyObject)]
@@ -27,6 +27,8 @@ pub(super) struct PySettings {
     trusted_schema: bool,
     defensive: bool,
     read_only: bool,
+    lock_guard: bool,
+    on_foreign_sqlite: String,
 }
 
 impl TryFrom<PySettings> for Settings {
@@ -74,6 +76,14 @@ impl TryFrom<PySettings> for Settings {
             trusted_schema: settings.trusted_schema,
             defensive: settings.defensive,
             read_only: settings.read_only,
+            lock_guard: settings.lock_guard,
+            on_foreign_sqlite: word(
+                &settings.on_foreign_sqlite,
+                &[
+                    ("warn", OnForeignSqlite::Warn),
+                    ("refuse", OnForeignSqlite::Refuse),
+                ],
+            )?,
         })
     }
 }

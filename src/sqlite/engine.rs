@@ -1,20 +1,24 @@
-//! The life of a store: opened on first use, one writer, a pool of readers, closed once.
+//! The life of a saver's store: opened on first use, closed once, opened afresh in a forked child.
 //!
-//! Lock order: `state` is never held while `writer` is waited for, nor across SQL other than the
-//! opening's own.
+//! `state` is held while the store opens, so that it opens once; never while a verb runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
 
-use super::manager::{self, Location, ReaderManager};
+use super::gate;
+use super::job::{Baton, Order, TypedJob};
+use super::manager::Location;
 use super::schema::{self, Schema};
 use super::settings::Settings;
+use super::shared::Shared;
 use super::statements::{self as sql, WriteStatements};
+use super::sync::lock;
+use super::transaction::Transaction;
 use crate::error::{Error, Result};
 use crate::model::Opened;
+use crate::pending::{Cancel, Done, GiveUp, Pending, Work, patient};
 
 /// One database: where it is, how it is set, and its connections while it is open.
 #[derive(Debug)]
@@ -27,19 +31,8 @@ pub(super) struct Engine {
 #[derive(Debug)]
 enum State {
     Unopened,
-    Open(Arc<Connections>),
+    Open(Arc<Shared>),
     Closed,
-}
-
-/// Field order is drop order: readers go before the writer, whose close is the one that may
-/// checkpoint the WAL.
-#[derive(Debug)]
-struct Connections {
-    readers: Option<r2d2::Pool<ReaderManager>>,
-    writer: Mutex<Connection>,
-    schema: Schema,
-    read_only: bool,
-    opened: Opened,
 }
 
 /// A connection inside a read transaction, with the statements that fit the file.
@@ -49,179 +42,284 @@ pub(super) struct ReadTransaction<'a> {
 }
 
 impl Engine {
-    pub(super) fn new(location: Location, settings: Settings) -> Self {
-        Self {
+    pub(super) fn new(location: Location, settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
             location,
             settings: Arc::new(settings),
             state: Mutex::new(State::Unopened),
+        })
+    }
+
+    /// Opens the database.
+    pub(super) fn open(self: &Arc<Self>) -> Pending<Opened> {
+        Pending::new(OpenWork(Arc::clone(self)))
+    }
+
+    /// Lets go of the connections; the last saver of the file closes them.
+    pub(super) fn close(&self) {
+        let state = std::mem::replace(&mut *lock(&self.state), State::Closed);
+        if let State::Open(shared) = state {
+            if shared.is_ours() {
+                drop(shared);
+            } else {
+                std::mem::forget(shared);
+            }
         }
     }
 
-    pub(super) fn open(&self) -> Result<Opened> {
-        self.sorted(|| Ok(self.connections()?.opened))
+    /// A `job` in one read transaction: all it reads is of one moment. `absent` makes the answer of
+    /// a file without tables.
+    pub(super) fn read<T, A, F>(self: &Arc<Self>, absent: A, job: F) -> Pending<T>
+    where
+        T: Send + 'static,
+        A: FnOnce() -> T + Send + 'static,
+        F: FnOnce(&ReadTransaction<'_>) -> Result<T> + Send + 'static,
+    {
+        Pending::new(ReadWork {
+            engine: Arc::clone(self),
+            absent,
+            job,
+        })
     }
 
-    pub(super) fn close(&self) {
-        // Calls in flight hold the connections; the last of them closes.
-        let state = std::mem::replace(&mut *self.state.lock(), State::Closed);
-        drop(state);
+    /// A `job` in a write transaction: all of it is stored, or nothing. It may run twice, after a
+    /// rollback in between. `bytes` is what it holds.
+    pub(super) fn write<T, F>(self: &Arc<Self>, bytes: usize, job: F) -> Pending<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T> + Send + 'static,
+    {
+        Pending::new(WriteWork {
+            engine: Arc::clone(self),
+            bytes,
+            job,
+        })
     }
 
-    /// Runs `job` in one read transaction: all it reads is of one moment. `absent` is the answer
-    /// of a file without tables.
-    pub(super) fn read<T>(
-        &self,
-        absent: T,
-        job: impl FnOnce(&ReadTransaction<'_>) -> Result<T>,
-    ) -> Result<T> {
-        self.sorted(|| {
-            let connections = self.connections()?;
-            let statements = match connections.schema {
-                Schema::Absent => return Ok(absent),
-                Schema::WithoutTaskPath => &sql::WITHOUT_TASK_PATH,
-                Schema::Current => &sql::WITH_TASK_PATH,
-            };
-            let run = |connection: &Connection| {
-                let transaction = Transaction::begin(connection, sql::BEGIN_READ)?;
+    /// The open connections, if there are any.
+    pub(super) fn shared_if_open(&self) -> Option<Arc<Shared>> {
+        match &*lock(&self.state) {
+            State::Open(shared) if shared.is_ours() => Some(Arc::clone(shared)),
+            _ => None,
+        }
+    }
+
+    fn shared(&self) -> Result<Arc<Shared>> {
+        let path = self.location.path();
+        if gate::is_spoiled() {
+            return Err(Error::Forked {
+                path: path.to_path_buf(),
+            });
+        }
+        let mut state = lock(&self.state);
+        match &*state {
+            State::Open(shared) if shared.is_ours() => return Ok(Arc::clone(shared)),
+            State::Closed => {
+                return Err(Error::Closed {
+                    path: path.to_path_buf(),
+                });
+            }
+            State::Open(inherited) => {
+                gate::check_inherited(path, self.location == Location::Memory, inherited.generation())?;
+                // To close what the parent still uses would disturb it.
+                if let State::Open(shared) = std::mem::replace(&mut *state, State::Unopened) {
+                    std::mem::forget(shared);
+                }
+            }
+            State::Unopened => {}
+        }
+        let shared = Shared::acquire(&self.location, &self.settings)?;
+        *state = State::Open(Arc::clone(&shared));
+        Ok(shared)
+    }
+
+    fn sorted<T>(&self, since: Instant, result: Result<T>) -> Result<T> {
+        result.map_err(|error| error.at(self.location.path(), since.elapsed()))
+    }
+}
+
+struct OpenWork(Arc<Engine>);
+
+impl Work<Opened> for OpenWork {
+    fn wait(self: Box<Self>, _: GiveUp) -> Result<Opened> {
+        let since = Instant::now();
+        self.0.sorted(since, self.0.shared().map(|shared| shared.opened))
+    }
+
+    fn then(self: Box<Self>, done: Done<Opened>) -> Cancel {
+        elsewhere(done, move || self.wait(patient));
+        Cancel::default()
+    }
+}
+
+struct ReadWork<A, F> {
+    engine: Arc<Engine>,
+    absent: A,
+    job: F,
+}
+
+impl<T, A, F> ReadWork<A, F>
+where
+    A: FnOnce() -> T,
+    F: FnOnce(&ReadTransaction<'_>) -> Result<T>,
+{
+    fn run(self, give_up: GiveUp, cancel: &Cancel) -> Result<T> {
+        let since = Instant::now();
+        let Self { engine, absent, job } = self;
+        let result = engine.shared().and_then(|shared| {
+            shared.check_replaced(false)?;
+            shared.with_reader(give_up, cancel, |connection| {
+                let transaction = Transaction::begin_read(connection)?;
+                let schema = match shared.schema {
+                    Schema::Absent => schema::inspect(connection)?,
+                    known => known,
+                };
+                let statements = match schema {
+                    Schema::Absent => return Ok(absent()),
+                    Schema::WithoutTaskPath => &sql::WITHOUT_TASK_PATH,
+                    Schema::Current => &sql::WITH_TASK_PATH,
+                };
                 let result = job(&ReadTransaction {
                     connection,
                     statements,
                 })?;
                 transaction.commit()?;
                 Ok(result)
-            };
-            match &connections.readers {
-                Some(pool) => run(&self.reader(pool)?.connection),
-                None => run(&*self.writer(&connections)?),
-            }
-        })
-    }
-
-    /// Runs `job` in one write transaction: all of it is stored, or nothing.
-    pub(super) fn write<T>(&self, job: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        self.sorted(|| {
-            let connections = self.connections()?;
-            if connections.read_only {
-                return Err(Error::ReadOnly {
-                    path: self.location.path().to_path_buf(),
-                    detail: if self.settings.read_only {
-                        "`read_only` is set"
-                    } else {
-                        "write-protected"
-                    }
-                    .to_owned(),
-                });
-            }
-            let writer = self.writer(&connections)?;
-            let transaction = Transaction::begin(&writer, sql::BEGIN_WRITE)?;
-            let result = job(&writer)?;
-            transaction.commit()?;
-            Ok(result)
-        })
-    }
-
-    fn connections(&self) -> Result<Arc<Connections>> {
-        let mut state = self.state.lock();
-        match &*state {
-            State::Open(connections) => Ok(Arc::clone(connections)),
-            State::Closed => Err(Error::Closed {
-                path: self.location.path().to_path_buf(),
-            }),
-            State::Unopened => {
-                let connections = Arc::new(self.connect()?);
-                *state = State::Open(Arc::clone(&connections));
-                Ok(connections)
-            }
-        }
-    }
-
-    fn connect(&self) -> Result<Connections> {
-        let (writer, created) = manager::open_writer(&self.location, &self.settings)?;
-        let read_only = writer.is_readonly("main")?;
-        let mut schema = schema::inspect(&writer)?;
-        if schema != Schema::Current && !read_only {
-            let transaction = Transaction::begin(&writer, sql::BEGIN_WRITE)?;
-            schema::migrate(&writer)?;
-            transaction.commit()?;
-            schema = Schema::Current;
-        }
-        let readers = match &self.location {
-            Location::Memory => None,
-            Location::File(path) => Some(
-                r2d2::Pool::builder()
-                    .max_size((self.settings.pool_size + self.settings.max_overflow).max(1))
-                    .min_idle(Some(0))
-                    .test_on_check_out(false)
-                    .max_lifetime(self.settings.pool_recycle)
-                    .idle_timeout(None)
-                    .connection_timeout(self.settings.pool_timeout)
-                    .error_handler(Box::new(r2d2::NopErrorHandler))
-                    .build_unchecked(ReaderManager::new(path, Arc::clone(&self.settings))),
-            ),
-        };
-        let size = std::fs::metadata(self.location.path()).map_or(0, |file| file.len());
-        let opened = Opened { created, size };
-        Ok(Connections {
-            readers,
-            writer: Mutex::new(writer),
-            schema,
-            read_only,
-            opened,
-        })
-    }
-
-    fn reader(&self, pool: &r2d2::Pool<ReaderManager>) -> Result<r2d2::PooledConnection<ReaderManager>> {
-        pool.get().map_err(|_| Error::PoolTimeout {
-            path: self.location.path().to_path_buf(),
-            size: pool.max_size(),
-            waited: self.settings.pool_timeout,
-        })
-    }
-
-    fn writer<'a>(&self, connections: &'a Connections) -> Result<MutexGuard<'a, Connection>> {
-        connections
-            .writer
-            .try_lock_for(self.settings.busy_timeout)
-            .ok_or_else(|| Error::Busy {
-                path: self.location.path().to_path_buf(),
-                waited: self.settings.busy_timeout,
             })
-    }
-
-    fn sorted<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
-        let started = Instant::now();
-        call().map_err(|error| error.at(self.location.path(), started.elapsed()))
+        });
+        engine.sorted(since, result)
     }
 }
 
-/// An open transaction; dropped without `commit`, also by a panic, it is rolled back.
-struct Transaction<'a> {
-    connection: &'a Connection,
-}
-
-impl<'a> Transaction<'a> {
-    fn begin(connection: &'a Connection, statement: &'static str) -> Result<Self> {
-        connection.prepare_cached(statement)?.execute([])?;
-        Ok(Self { connection })
+impl<T, A, F> Work<T> for ReadWork<A, F>
+where
+    T: Send + 'static,
+    A: FnOnce() -> T + Send + 'static,
+    F: FnOnce(&ReadTransaction<'_>) -> Result<T> + Send + 'static,
+{
+    fn wait(self: Box<Self>, give_up: GiveUp) -> Result<T> {
+        self.run(give_up, &Cancel::default())
     }
 
-    fn commit(self) -> Result<()> {
-        self.connection.prepare_cached(sql::COMMIT)?.execute([])?;
-        Ok(())
-    }
-}
-
-impl Drop for Transaction<'_> {
-    fn drop(&mut self) {
-        if self.connection.is_autocommit() {
-            return;
+    fn then(self: Box<Self>, done: Done<T>) -> Cancel {
+        let cancel = Cancel::default();
+        let withdrawn = cancel.clone();
+        let shared = self.engine.shared_if_open();
+        let run = move || self.run(patient, &withdrawn);
+        match shared {
+            Some(shared) => shared.workers.run(Box::new(move || done(guarded(run)))),
+            None => elsewhere(done, run),
         }
-        // If even this fails, the next BEGIN on this connection reports it, and a pooled one is
-        // discarded on return.
-        let rollback = self
-            .connection
-            .prepare_cached(sql::ROLLBACK)
-            .and_then(|mut statement| statement.execute([]));
-        drop(rollback);
+        cancel
     }
+}
+
+struct WriteWork<F> {
+    engine: Arc<Engine>,
+    bytes: usize,
+    job: F,
+}
+
+impl<F> WriteWork<F> {
+    /// Puts the job in the queue of its file's writer.
+    fn enqueue<T>(
+        self,
+        shared: &Arc<Shared>,
+        cancel: Cancel,
+        baton: Option<Arc<Baton>>,
+        done: Done<T>,
+    ) -> Result<Instant>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> Result<T> + Send + 'static,
+    {
+        let writer = shared.writer.as_ref().ok_or_else(|| shared.read_only());
+        let checked = writer.and_then(|writer| shared.check_replaced(true).map(|()| writer));
+        let (writer, since) = match checked {
+            Ok(writer) => (writer, Instant::now()),
+            Err(error) => {
+                done(Err(error.clone()));
+                return Err(error);
+            }
+        };
+        let Self { engine, bytes, job } = self;
+        let deadline = since + engine.settings.busy_timeout;
+        let synchronous = engine.settings.synchronous;
+        let order = Order {
+            synchronous,
+            bytes,
+            since,
+            deadline,
+            cancel,
+            baton,
+        };
+        let done: Done<T> = Box::new(move |result| done(engine.sorted(since, result)));
+        writer.enqueue(Box::new(TypedJob {
+            order,
+            work: job,
+            value: None,
+            done,
+        }));
+        Ok(deadline)
+    }
+}
+
+impl<T, F> Work<T> for WriteWork<F>
+where
+    T: Send + 'static,
+    F: FnMut(&Connection) -> Result<T> + Send + 'static,
+{
+    fn wait(self: Box<Self>, give_up: GiveUp) -> Result<T> {
+        let since = Instant::now();
+        let engine = Arc::clone(&self.engine);
+        let shared = engine.sorted(since, engine.shared())?;
+        let baton = Arc::new(Baton::default());
+        let slot = Arc::new(Mutex::new(None));
+        let filled = Arc::clone(&slot);
+        let done: Done<T> = Box::new(move |result| *lock(&filled) = Some(result));
+        let deadline = self.enqueue(&shared, Cancel::default(), Some(Arc::clone(&baton)), done)?;
+        let writer = shared.writer.as_ref().ok_or_else(|| shared.read_only())?;
+        writer.attend(&baton, deadline, give_up)?;
+        let result = lock(&slot).take();
+        result.unwrap_or_else(|| Err(Error::Panicked("a job ended without an outcome".to_owned())))
+    }
+
+    fn then(self: Box<Self>, done: Done<T>) -> Cancel {
+        let cancel = Cancel::default();
+        match self.engine.shared_if_open() {
+            Some(shared) => {
+                // On failure `done` was told.
+                if self.enqueue(&shared, cancel.clone(), None, done).is_ok()
+                    && let Some(writer) = &shared.writer
+                {
+                    writer.kick();
+                }
+            }
+            None => elsewhere(done, move || self.wait(patient)),
+        }
+        cancel
+    }
+}
+
+/// Runs a call that must open the database first on a thread of its own.
+fn elsewhere<T: Send + 'static>(done: Done<T>, call: impl FnOnce() -> Result<T> + Send + 'static) {
+    let both = Arc::new(Mutex::new(Some((done, call))));
+    let there = Arc::clone(&both);
+    let take_and_run = |both: &Mutex<Option<(Done<T>, _)>>| {
+        if let Some((done, call)) = lock(both).take() {
+            done(guarded(call));
+        }
+    };
+    let spawned = std::thread::Builder::new()
+        .name("lgcheckpoint-open".to_owned())
+        .spawn(move || take_and_run(&there));
+    if spawned.is_err() {
+        take_and_run(&both);
+    }
+}
+
+/// A panic on a thread that nobody joins must still reach the caller.
+fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(call))
+        .unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref())))
 }

@@ -2,6 +2,7 @@
 //! names are read from its bytes; no value is decoded.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, params};
@@ -93,7 +94,7 @@ pub(super) fn get_delta_channel_history(
         }
     }
     if !unknown.is_empty() {
-        return Err(Error::NeedShapes(unknown));
+        return Err(Error::NeedShapes(Arc::new(unknown)));
     }
     let channels = walks
         .into_iter()

@@ -1,16 +1,17 @@
 //! Opens connections: the only place that does. Each setting is read back after it is set.
 
+use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::filesystem::{self, Verdict};
+use super::lock_guard::{self, Status};
 use super::settings::{JournalMode, Settings};
 use super::statements as sql;
 use crate::error::{Error, Result};
@@ -20,6 +21,16 @@ const STATEMENT_CACHE: usize = 64;
 
 /// A switch of the journal mode ignores `busy_timeout`, so it is retried here at this pace.
 const JOURNAL_SWITCH_PAUSE: Duration = Duration::from_millis(5);
+
+thread_local! {
+    /// Pages in the WAL after the last commit of this thread.
+    static WAL_PAGES: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Pages in the WAL after the last commit of this thread; 0 if it made none since it was asked.
+pub(super) fn take_wal_pages() -> u32 {
+    WAL_PAGES.take()
+}
 
 /// Where the database lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +57,15 @@ pub(super) fn open_writer(location: &Location, settings: &Settings) -> Result<(C
     let (connection, created) = match location {
         Location::Memory => (Connection::open_in_memory()?, true),
         Location::File(path) => {
+            decide_guard(path, settings)?;
+            if settings.journal_mode == JournalMode::Wal
+                && let Verdict::Network { name } = filesystem::inspect(path)
+            {
+                return Err(Error::UnsupportedFilesystem {
+                    path: path.clone(),
+                    name,
+                });
+            }
             let created = !settings.read_only && create(path)?;
             let connection = Connection::open_with_flags(path, open_flags(settings))?;
             connection.busy_timeout(settings.busy_timeout)?;
@@ -60,7 +80,42 @@ pub(super) fn open_writer(location: &Location, settings: &Settings) -> Result<(C
     Ok((connection, created))
 }
 
-fn open_flags(settings: &Settings) -> OpenFlags {
+/// Opens one of the pool's readers.
+pub(super) fn open_reader(
+    source: &SqliteConnectionManager,
+    path: &Path,
+    settings: &Settings,
+) -> Result<Connection> {
+    let connection = r2d2::ManageConnection::connect(source)?;
+    configure(&connection, path, settings, settings.reader_cache())?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// The guard is in force for the whole process, from the first opening on.
+fn decide_guard(path: &Path, settings: &Settings) -> Result<()> {
+    let status = if settings.lock_guard {
+        lock_guard::install()
+    } else {
+        lock_guard::disable_before_first_open()
+    };
+    let agrees = match status {
+        Status::Active => settings.lock_guard,
+        Status::Disabled => !settings.lock_guard,
+        Status::Unsupported(_) | Status::Undecided => true,
+    };
+    if agrees {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "`lock_guard` = {} for `{}`, but the first database that this process opened decided otherwise; \
+         use one value for all savers of a process",
+        settings.lock_guard,
+        path.display()
+    )))
+}
+
+pub(super) fn open_flags(settings: &Settings) -> OpenFlags {
     let access = if settings.read_only {
         OpenFlags::SQLITE_OPEN_READ_ONLY
     } else {
@@ -181,14 +236,12 @@ fn configure(connection: &Connection, path: &Path, settings: &Settings, cache: u
             "mmap_size",
             i64::try_from(settings.mmap_size).unwrap_or(i64::MAX),
         )?;
-        if settings.journal_mode == JournalMode::Wal {
-            set(
-                connection,
-                path,
-                "wal_autocheckpoint",
-                settings.wal_autocheckpoint.into(),
-            )?;
-        }
+        // The checkpointer does it: no commit pays for it.
+        set(connection, path, "wal_autocheckpoint", 0)?;
+        connection.wal_hook(Some(|_, pages| {
+            WAL_PAGES.set(u32::try_from(pages).unwrap_or(0));
+            Ok(())
+        }));
     }
     for (name, option, wanted) in [
         (
@@ -227,72 +280,6 @@ fn check(path: &Path, name: &'static str, wanted: i64, kept: i64) -> Result<()> 
         wanted: wanted.to_string(),
         kept: kept.to_string(),
     })
-}
-
-/// Makes the pool's readers.
-#[derive(Debug)]
-pub(super) struct ReaderManager {
-    inner: SqliteConnectionManager,
-    path: PathBuf,
-    settings: Arc<Settings>,
-    open: Arc<AtomicU32>,
-}
-
-/// A reader that is counted while it lives.
-#[derive(Debug)]
-pub(super) struct Reader {
-    pub(super) connection: Connection,
-    open: Arc<AtomicU32>,
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl ReaderManager {
-    pub(super) fn new(path: &Path, settings: Arc<Settings>) -> Self {
-        // Readers create temporary b-trees only; a read-only handle could not recover a WAL.
-        let inner = SqliteConnectionManager::file(path).with_flags(open_flags(&settings));
-        Self {
-            inner,
-            path: path.to_path_buf(),
-            settings,
-            open: Arc::default(),
-        }
-    }
-}
-
-impl r2d2::ManageConnection for ReaderManager {
-    type Connection = Reader;
-    type Error = Error;
-
-    fn connect(&self) -> Result<Reader> {
-        let connection = r2d2::ManageConnection::connect(&self.inner)?;
-        configure(
-            &connection,
-            &self.path,
-            &self.settings,
-            self.settings.reader_cache(),
-        )?;
-        connection.pragma_update(None, "query_only", true)?;
-        self.open.fetch_add(1, Ordering::Relaxed);
-        Ok(Reader {
-            connection,
-            open: Arc::clone(&self.open),
-        })
-    }
-
-    /// A local file cannot go away between two calls as a server can.
-    fn is_valid(&self, _: &mut Reader) -> Result<()> {
-        Ok(())
-    }
-
-    /// On return: a reader with a transaction left open, or above `pool_size`, is closed.
-    fn has_broken(&self, reader: &mut Reader) -> bool {
-        !reader.connection.is_autocommit() || self.open.load(Ordering::Relaxed) > self.settings.pool_size
-    }
 }
 
 /// The compile options of the bundled library.

@@ -1,37 +1,54 @@
 //! The SQLite store.
 
+mod checkpointer;
 mod copy_thread;
 mod delete_for_runs;
 mod delete_thread;
 mod engine;
+pub mod filesystem;
+pub mod foreign_sqlite;
+pub mod fork;
+mod gate;
 mod get_delta_channel_history;
 mod get_tuple;
+mod group;
+mod job;
 mod list;
+pub mod lock_guard;
 mod manager;
 mod prune;
 mod put;
 mod put_writes;
+mod reader;
 mod row;
 mod schema;
 mod settings;
+mod shared;
 mod statements;
+mod sync;
+mod transaction;
+mod workers;
+mod writer;
 
 pub use manager::Location;
-pub use settings::{AutoVacuum, JournalMode, Settings, Synchronous, TempStore};
+pub use settings::{AutoVacuum, JournalMode, OnForeignSqlite, Settings, Synchronous, TempStore};
+
+use std::sync::Arc;
 
 use crate::backend::Backend;
 use crate::error::Result;
 use crate::model::{
-    CheckpointKey, DeltaHistory, EncodedCheckpoint, EncodedWrites, ListFilter, Opened, Page, PruneStrategy,
-    StoredTuple, StoredWrite,
+    ChannelHistory, CheckpointKey, DeltaHistory, EncodedCheckpoint, EncodedWrites, ListFilter, Opened, Page,
+    PruneStrategy, Stats, StoredTuple, StoredWrite,
 };
+use crate::pending::Pending;
 use crate::shape::ShapeBook;
 use engine::Engine;
 
 /// Checkpoints in one SQLite database.
 #[derive(Debug)]
 pub struct SqliteBackend {
-    engine: Engine,
+    engine: Arc<Engine>,
 }
 
 impl SqliteBackend {
@@ -49,98 +66,122 @@ pub fn library() -> Result<(i32, Vec<String>)> {
 }
 
 impl Backend for SqliteBackend {
-    fn setup(&self) -> Result<Opened> {
+    fn setup(&self) -> Pending<Opened> {
         self.engine.open()
     }
 
-    fn close(&self) -> Result<()> {
+    fn close(&self) {
         self.engine.close();
-        Ok(())
     }
 
-    fn put(&self, checkpoint: &EncodedCheckpoint) -> Result<()> {
-        self.engine.write(|connection| put::put(connection, checkpoint))
-    }
-
-    fn put_writes(&self, writes: &EncodedWrites) -> Result<()> {
+    fn stats(&self) -> Stats {
         self.engine
-            .write(|connection| put_writes::put_writes(connection, writes))
+            .shared_if_open()
+            .map(|shared| shared.stats())
+            .unwrap_or_default()
+    }
+
+    fn put(&self, checkpoint: EncodedCheckpoint) -> Pending<()> {
+        let bytes = checkpoint.value.payload.as_slice().len() + checkpoint.metadata.as_slice().len();
+        self.engine
+            .write(bytes, move |connection| put::put(connection, &checkpoint))
+    }
+
+    fn put_writes(&self, writes: EncodedWrites) -> Pending<()> {
+        let bytes = writes
+            .writes
+            .iter()
+            .map(|write| write.value.payload.as_slice().len())
+            .sum();
+        self.engine.write(bytes, move |connection| {
+            put_writes::put_writes(connection, &writes)
+        })
     }
 
     fn get_tuple(
         &self,
-        thread_id: &str,
-        checkpoint_ns: &str,
-        checkpoint_id: Option<&str>,
-    ) -> Result<Option<StoredTuple>> {
-        self.engine.read(None, |transaction| {
-            get_tuple::get_tuple(transaction, thread_id, checkpoint_ns, checkpoint_id)
+        thread_id: String,
+        checkpoint_ns: String,
+        checkpoint_id: Option<String>,
+    ) -> Pending<Option<StoredTuple>> {
+        self.engine.read(
+            || None,
+            move |transaction| {
+                get_tuple::get_tuple(transaction, &thread_id, &checkpoint_ns, checkpoint_id.as_deref())
+            },
+        )
+    }
+
+    fn pending_sends(&self, keys: Vec<CheckpointKey>) -> Pending<Vec<Vec<StoredWrite>>> {
+        let count = keys.len();
+        self.engine.read(
+            move || std::iter::repeat_with(Vec::new).take(count).collect(),
+            move |transaction| get_tuple::pending_sends(transaction, &keys),
+        )
+    }
+
+    fn list(&self, filter: ListFilter, after: Option<CheckpointKey>, limit: usize) -> Pending<Page> {
+        self.engine.read(
+            || Page {
+                tuples: Vec::new(),
+                next: None,
+            },
+            move |transaction| list::list(transaction, &filter, after.as_ref(), limit),
+        )
+    }
+
+    fn delete_thread(&self, thread_id: String) -> Pending<()> {
+        self.engine.write(0, move |connection| {
+            delete_thread::delete_thread(connection, &thread_id)
         })
     }
 
-    fn pending_sends(&self, keys: &[CheckpointKey]) -> Result<Vec<Vec<StoredWrite>>> {
-        let absent = keys.iter().map(|_| Vec::new()).collect();
-        self.engine
-            .read(absent, |transaction| get_tuple::pending_sends(transaction, keys))
-    }
-
-    fn list(&self, filter: &ListFilter, after: Option<&CheckpointKey>, limit: usize) -> Result<Page> {
-        let absent = Page {
-            tuples: Vec::new(),
-            next: None,
-        };
-        self.engine.read(absent, |transaction| {
-            list::list(transaction, filter, after, limit)
+    fn delete_for_runs(&self, run_ids: Vec<String>) -> Pending<()> {
+        self.engine.write(0, move |connection| {
+            delete_for_runs::delete_for_runs(connection, &run_ids)
         })
     }
 
-    fn delete_thread(&self, thread_id: &str) -> Result<()> {
-        self.engine
-            .write(|connection| delete_thread::delete_thread(connection, thread_id))
+    fn copy_thread(&self, source: String, target: String) -> Pending<()> {
+        self.engine.write(0, move |connection| {
+            copy_thread::copy_thread(connection, &source, &target)
+        })
     }
 
-    fn delete_for_runs(&self, run_ids: &[String]) -> Result<()> {
-        self.engine
-            .write(|connection| delete_for_runs::delete_for_runs(connection, run_ids))
-    }
-
-    fn copy_thread(&self, source_thread_id: &str, target_thread_id: &str) -> Result<()> {
-        self.engine
-            .write(|connection| copy_thread::copy_thread(connection, source_thread_id, target_thread_id))
-    }
-
-    fn prune(&self, thread_id: &str, strategy: PruneStrategy, shapes: &ShapeBook) -> Result<()> {
-        self.engine
-            .write(|connection| prune::prune(connection, thread_id, strategy, shapes))
+    fn prune(&self, thread_id: String, strategy: PruneStrategy, shapes: Arc<ShapeBook>) -> Pending<()> {
+        self.engine.write(0, move |connection| {
+            prune::prune(connection, &thread_id, strategy, &shapes)
+        })
     }
 
     fn get_delta_channel_history(
         &self,
-        thread_id: &str,
-        checkpoint_ns: &str,
-        checkpoint_id: Option<&str>,
-        channels: &[String],
-        shapes: &ShapeBook,
-    ) -> Result<DeltaHistory> {
-        let absent = DeltaHistory {
-            channels: channels
-                .iter()
-                .map(|_| crate::model::ChannelHistory {
-                    writes: Vec::new(),
-                    seed: None,
-                })
-                .collect(),
-            seeds: Vec::new(),
+        thread_id: String,
+        checkpoint_ns: String,
+        checkpoint_id: Option<String>,
+        channels: Vec<String>,
+        shapes: Arc<ShapeBook>,
+    ) -> Pending<DeltaHistory> {
+        let count = channels.len();
+        let empty = || ChannelHistory {
+            writes: Vec::new(),
+            seed: None,
         };
-        self.engine.read(absent, |transaction| {
-            get_delta_channel_history::get_delta_channel_history(
-                transaction,
-                thread_id,
-                checkpoint_ns,
-                checkpoint_id,
-                channels,
-                shapes,
-            )
-        })
+        self.engine.read(
+            move || DeltaHistory {
+                channels: std::iter::repeat_with(empty).take(count).collect(),
+                seeds: Vec::new(),
+            },
+            move |transaction| {
+                get_delta_channel_history::get_delta_channel_history(
+                    transaction,
+                    &thread_id,
+                    &checkpoint_ns,
+                    checkpoint_id.as_deref(),
+                    &channels,
+                    &shapes,
+                )
+            },
+        )
     }
 }

@@ -8,6 +8,7 @@
 //! still to come are never touched.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
@@ -55,7 +56,7 @@ pub(super) fn prune(
         kept.insert(checkpoint_ns.as_str(), outlines.kept(checkpoint_ns, namespace)?);
     }
     if !outlines.unknown.is_empty() {
-        return Err(Error::NeedShapes(outlines.unknown));
+        return Err(Error::NeedShapes(Arc::new(outlines.unknown)));
     }
     let empty = HashSet::new();
     let saved_roots = tree.get("");

@@ -89,6 +89,19 @@ pub struct Settings {
     pub defensive: bool,
     /// Never write; never create.
     pub read_only: bool,
+    /// Keep our locks when other code of this process uses the file (64-bit Linux).
+    pub lock_guard: bool,
+    /// What to do about a second SQLite library that has the file open, where there is no guard.
+    pub on_foreign_sqlite: OnForeignSqlite,
+}
+
+/// What to do about a second SQLite library in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnForeignSqlite {
+    /// Go on, and say so.
+    Warn,
+    /// Store nothing.
+    Refuse,
 }
 
 /// A reader's page cache: one foreign commit empties it, so a larger one is wasted.
@@ -108,6 +121,40 @@ impl Settings {
     pub fn reader_cache(&self) -> u64 {
         let share = self.cache_size / (u64::from(self.pool_size) + 1);
         share.min(READER_CACHE)
+    }
+}
+
+impl Settings {
+    /// How two savers of one file disagree, in words. `synchronous` may differ: a commit takes the
+    /// strictest level of its jobs.
+    pub(super) fn conflicts(&self, other: &Self) -> Vec<String> {
+        macro_rules! compare {
+            ($($name:ident),+) => {
+                [$((self.$name != other.$name).then(|| format!(
+                    "{} is {:?} there and {:?} here", stringify!($name), self.$name, other.$name
+                ))),+]
+            };
+        }
+        let differences = compare!(
+            journal_mode,
+            busy_timeout,
+            pool_size,
+            max_overflow,
+            pool_timeout,
+            pool_recycle,
+            cache_size,
+            mmap_size,
+            temp_store,
+            journal_size_limit,
+            wal_autocheckpoint,
+            auto_vacuum,
+            cell_size_check,
+            trusted_schema,
+            defensive,
+            read_only,
+            on_foreign_sqlite
+        );
+        differences.into_iter().flatten().collect()
     }
 }
 
@@ -131,6 +178,8 @@ impl Default for Settings {
             trusted_schema: false,
             defensive: true,
             read_only: false,
+            lock_guard: true,
+            on_foreign_sqlite: OnForeignSqlite::Warn,
         }
     }
 }

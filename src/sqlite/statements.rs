@@ -16,6 +16,15 @@ pub(super) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 pub(super) const COMMIT: &str = "COMMIT";
 pub(super) const ROLLBACK: &str = "ROLLBACK";
 
+pub(super) const SAVEPOINT: &str = "SAVEPOINT job";
+pub(super) const ROLLBACK_TO: &str = "ROLLBACK TO job";
+pub(super) const RELEASE: &str = "RELEASE job";
+/// Changes when another connection commits.
+pub(super) const DATA_VERSION: &str = "PRAGMA data_version";
+
+pub(super) const CHECKPOINT_PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+pub(super) const CHECKPOINT_TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
 pub(super) const COMPILE_OPTIONS: &str = "PRAGMA compile_options";
 
 pub(super) const UPSERT_CHECKPOINT: &str = "

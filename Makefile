@@ -1,0 +1,71 @@
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-rust test-python test-floor lint lint-rust lint-python format bench wheel install dev clean
+
+PYTHON ?= python3
+VENV := .venv
+FLOOR := .venv-floor
+# rustup's cargo, also where the shell has not read its profile.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: install ## Runs the support agent: killed in the middle, resumed, forked
+	@$(VENV)/bin/python examples/support_agent.py
+
+test: lint test-rust test-python test-floor ## Everything that CI runs
+
+test-rust: ## The engine, without an interpreter
+	cargo test --locked --no-default-features
+
+test-python: install ## The installed wheel with the newest langgraph-checkpoint
+	$(VENV)/bin/python -m pytest
+
+test-floor: wheel $(FLOOR)/.ready ## The same with the oldest langgraph-checkpoint that is supported
+	$(FLOOR)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/*.whl
+	$(FLOOR)/bin/python -m pytest
+
+lint: lint-rust lint-python ## Formatters, linters and type checkers
+
+lint-rust:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --no-default-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+
+lint-python: install
+	$(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	test -f python/langgraph_checkpoint_rust/_core.pyi  # stubtest is content with no stub at all
+	$(VENV)/bin/python -m mypy.stubtest langgraph_checkpoint_rust._core
+
+format: $(VENV)/.ready ## Formats all code
+	cargo fmt
+	$(VENV)/bin/ruff check --fix && $(VENV)/bin/ruff format
+
+bench: install ## Measures the engine beside its floor, and the savers beside upstream's
+	cargo bench --locked --no-default-features
+	$(VENV)/bin/python benches/compare/savers.py
+
+wheel: $(VENV)/.ready ## Builds the wheel into dist/
+	rm -rf dist
+	$(VENV)/bin/maturin build --quiet --release --locked --out dist
+
+install: wheel ## Installs the wheel into .venv
+	$(VENV)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/*.whl
+
+dev: $(VENV)/.ready ## Builds in place, for work on the Python half
+	. $(VENV)/bin/activate && maturin develop --quiet --release --locked
+
+clean: ## Removes everything that was built
+	rm -rf target dist $(VENV) $(FLOOR) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.ready: pyproject.toml .ci/venv
+	PYTHON=$(PYTHON) .ci/venv $(VENV) --group test --group lint
+	touch $@
+
+$(FLOOR)/.ready: pyproject.toml .ci/venv
+	PYTHON=$(PYTHON) .ci/venv $(FLOOR) --group floor
+	touch $@

@@ -1,0 +1,20 @@
+"""What crosses the border to the native half: rows and keys as tuples."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+Key: TypeAlias = tuple[str, str, str]
+"""`(thread_id, checkpoint_ns, checkpoint_id)`."""
+TypedData: TypeAlias = tuple[str | None, bytes | str | None]
+"""`(tag, data)` of a serializer."""
+StoredWrite: TypeAlias = tuple[str, str, TypedData]
+"""`(task_id, channel, value)`."""
+StoredTuple: TypeAlias = tuple[str, str, str, str | None, TypedData, bytes | str | None, list[StoredWrite]]
+"""`(thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata, writes)`."""
+MetadataCondition: TypeAlias = tuple[str, str | None, str | int | float | None]
+"""`(JSON path, path to read where the first is missing, value)`."""
+ListFilter: TypeAlias = tuple[str | None, str | None, str | None, str | None, list[MetadataCondition]]
+"""`(thread_id, checkpoint_ns, checkpoint_id, before, metadata)`."""
+DeltaHistory: TypeAlias = tuple[list[tuple[list[StoredWrite], int | None]], list[TypedData]]
+"""Per channel its writes and the index of its seed; the checkpoints that hold seeds."""

@@ -1,0 +1,75 @@
+//! Calls that have begun. A verb returns one; the caller waits for it or is called back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::Result;
+
+/// Receives the outcome, on whatever thread made it. Must not block.
+pub type Done<T> = Box<dyn FnOnce(Result<T>) + Send>;
+
+/// Asked a few times a second during any wait of the calling thread; true gives up, with
+/// `Interrupted`.
+pub type GiveUp = fn() -> bool;
+
+/// Never gives up.
+pub fn patient() -> bool {
+    false
+}
+
+/// Withdraws a call that was left to run. A write is then stored or it is not, never in part.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// The caller no longer wants the answer.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether `cancel` was called.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The two ways to carry out a call.
+pub trait Work<T>: Send {
+    /// Blocks until it is done; a read, or a write that nobody else is committing, is done here.
+    fn wait(self: Box<Self>, give_up: GiveUp) -> Result<T>;
+
+    /// Returns at once; `done` is called later. A write has its place in the queue on return.
+    fn then(self: Box<Self>, done: Done<T>) -> Cancel;
+}
+
+/// A call that is ready to be carried out.
+#[must_use = "a call is carried out by `wait` or `then`"]
+pub struct Pending<T>(Box<dyn Work<T>>);
+
+impl<T> Pending<T> {
+    /// Wraps the work of a backend.
+    pub fn new(work: impl Work<T> + 'static) -> Self {
+        Self(Box::new(work))
+    }
+
+    /// Blocks until the call is done, or until `give_up` says true.
+    pub fn wait_unless(self, give_up: GiveUp) -> Result<T> {
+        self.0.wait(give_up)
+    }
+
+    /// Blocks until the call is done.
+    pub fn wait(self) -> Result<T> {
+        self.0.wait(patient)
+    }
+
+    /// Returns at once; `done` is called on another thread.
+    pub fn then(self, done: Done<T>) -> Cancel {
+        self.0.then(done)
+    }
+}
+
+impl<T> std::fmt::Debug for Pending<T> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Pending")
+    }
+}

@@ -1,0 +1,362 @@
+//! What all savers of one file in this process share: one writer, one pool of readers, one
+//! checkpointer. The last saver to go closes it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::checkpointer::Checkpointer;
+use super::gate;
+use super::manager::{self, Location};
+use super::reader::ReaderManager;
+use super::schema::{self, Schema};
+use super::settings::Settings;
+use super::sync::lock;
+use super::transaction::Transaction;
+use super::workers::Workers;
+use super::writer::Writer;
+use crate::error::{Error, Result};
+use crate::model::{Opened, ReaderStats, Stats};
+use crate::pending::{Cancel, GiveUp};
+
+/// A file is the same file whatever its path. A reader that never writes is kept apart.
+type Identity = (u64, u64, bool);
+
+static OPEN: Mutex<Option<HashMap<Identity, Weak<Shared>>>> = Mutex::new(None);
+
+/// How long one wait for a reader lasts before signals are looked at and a fork may pass.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How often, in milliseconds, a read checks that the path still leads to the open file. A write always does.
+const CHECK_EVERY: u64 = 250;
+
+/// The open connections to one database.
+pub(super) struct Shared {
+    pub(super) location: Location,
+    pub(super) settings: Arc<Settings>,
+    pub(super) schema: Schema,
+    pub(super) opened: Opened,
+    /// None if the file cannot be written.
+    pub(super) writer: Option<Arc<Writer>>,
+    pub(super) workers: Arc<Workers>,
+    readers: Readers,
+    checkpointer: Option<Arc<Checkpointer>>,
+    identity: Option<Identity>,
+    since: Instant,
+    checked: AtomicU64,
+    /// The process and the fork generation that opened it.
+    process: u32,
+    generation: u64,
+}
+
+enum Readers {
+    /// None while it is suspended for a fork.
+    Pool(Mutex<Option<r2d2::Pool<ReaderManager>>>),
+    /// A database in memory has one connection: the writer's.
+    Writer,
+}
+
+impl Shared {
+    /// The connections to a database, opened if no saver of this process has it open.
+    pub(super) fn acquire(location: &Location, settings: &Arc<Settings>) -> Result<Arc<Self>> {
+        let Location::File(path) = location else {
+            return Ok(Arc::new(Self::open(location, settings)?));
+        };
+        if let Some(identity) = identify(path, settings.read_only)
+            && let Some(shared) = find(identity)
+        {
+            return shared.agreeing(settings);
+        }
+        let opened = Self::open(location, settings)?;
+        let Some(identity) = opened.identity else {
+            return Ok(Arc::new(opened));
+        };
+        let mut open = lock(&OPEN);
+        let open = open.get_or_insert_default();
+        if let Some(shared) = open.get(&identity).and_then(Weak::upgrade) {
+            // Another thread was faster; ours is closed again.
+            return shared.agreeing(settings);
+        }
+        let shared = Arc::new(opened);
+        open.retain(|_, other| other.strong_count() > 0);
+        open.insert(identity, Arc::downgrade(&shared));
+        Ok(shared)
+    }
+
+    fn agreeing(self: Arc<Self>, settings: &Settings) -> Result<Arc<Self>> {
+        let conflicts = self.settings.conflicts(settings);
+        if conflicts.is_empty() {
+            return Ok(self);
+        }
+        Err(Error::Invalid(format!(
+            "database `{}` is open in this process with other settings: {}; use the same settings for all \
+             its savers, or close the other ones first",
+            self.location.path().display(),
+            conflicts.join(", ")
+        )))
+    }
+
+    fn open(location: &Location, settings: &Arc<Settings>) -> Result<Self> {
+        let _pass = gate::enter();
+        let (connection, created) = manager::open_writer(location, settings)?;
+        let read_only = connection.is_readonly("main")?;
+        let mut schema = schema::inspect(&connection)?;
+        if schema != Schema::Current && !read_only {
+            connection.busy_timeout(settings.busy_timeout)?;
+            let transaction = Transaction::begin_write(&connection)?;
+            schema::migrate(&connection)?;
+            transaction.commit()?;
+            schema = Schema::Current;
+        }
+        connection.busy_timeout(Duration::ZERO)?;
+        let path = location.path();
+        let readers = match location {
+            Location::Memory => Readers::Writer,
+            Location::File(path) => Readers::Pool(Mutex::new(Some(pool(path, settings)))),
+        };
+        let reconnect = {
+            let (location, settings) = (location.clone(), Arc::clone(settings));
+            move || {
+                let (connection, _) = manager::open_writer(&location, &settings)?;
+                connection.busy_timeout(Duration::ZERO)?;
+                Ok(connection)
+            }
+        };
+        let checkpointer = (matches!(location, Location::File(_)) && !read_only)
+            .then(|| Arc::new(Checkpointer::new(path, settings, Box::new(reconnect.clone()))));
+        let writer = (!read_only).then(|| {
+            let noted = checkpointer.clone();
+            let committed = move |pages| {
+                if let Some(checkpointer) = &noted {
+                    checkpointer.note(pages);
+                }
+            };
+            Arc::new(Writer::new(
+                path,
+                settings,
+                connection,
+                Box::new(reconnect),
+                Box::new(committed),
+            ))
+        });
+        if let (Some(checkpointer), Some(writer)) = (&checkpointer, &writer) {
+            let writer = Arc::downgrade(writer);
+            checkpointer.set_pause(Box::new(move |work| match writer.upgrade() {
+                Some(writer) => writer.paused(work),
+                None => work(),
+            }));
+        }
+        let size = std::fs::metadata(path).map_or(0, |file| file.len());
+        let identity = matches!(location, Location::File(_))
+            .then(|| identify(path, settings.read_only))
+            .flatten();
+        Ok(Self {
+            location: location.clone(),
+            settings: Arc::clone(settings),
+            schema,
+            opened: Opened { created, size },
+            writer,
+            workers: Arc::new(Workers::new(settings.pool_size as usize)),
+            readers,
+            checkpointer,
+            identity,
+            since: Instant::now(),
+            checked: AtomicU64::new(0),
+            process: std::process::id(),
+            generation: gate::generation(),
+        })
+    }
+
+    /// Whether this process is the one that opened the connections.
+    pub(super) fn is_ours(&self) -> bool {
+        self.process == std::process::id() && self.generation == gate::generation()
+    }
+
+    /// Runs `job` on a reader.
+    pub(super) fn with_reader<T>(
+        &self,
+        give_up: GiveUp,
+        cancel: &Cancel,
+        job: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
+        let Readers::Pool(pool) = &self.readers else {
+            let writer = self.writer.as_ref().ok_or_else(|| self.read_only())?;
+            return writer.with_connection(job);
+        };
+        let started = Instant::now();
+        loop {
+            let pass = gate::enter();
+            let pool = {
+                let path = self.location.path();
+                lock(pool)
+                    .get_or_insert_with(|| self::pool(path, &self.settings))
+                    .clone()
+            };
+            if let Ok(reader) = pool.get_timeout(LOOK.min(self.settings.pool_timeout)) {
+                let result = reader.run(give_up, cancel, job);
+                drop(reader);
+                drop(pass);
+                return result;
+            }
+            drop(pass);
+            let waited = started.elapsed();
+            if give_up() || cancel.is_cancelled() {
+                return Err(Error::Interrupted);
+            }
+            if waited >= self.settings.pool_timeout {
+                let path = self.location.path().to_path_buf();
+                return Err(Error::PoolTimeout {
+                    path,
+                    size: pool.max_size(),
+                    waited,
+                });
+            }
+        }
+    }
+
+    /// Fails if the path no longer leads to the open file.
+    pub(super) fn check_replaced(&self, always: bool) -> Result<()> {
+        let Some(identity) = self.identity else {
+            return Ok(());
+        };
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let checked = self.checked.load(Ordering::Relaxed);
+        if !always && now < checked.saturating_add(CHECK_EVERY) {
+            return Ok(());
+        }
+        self.checked.store(now, Ordering::Relaxed);
+        if identify(self.location.path(), identity.2) == Some(identity) {
+            return Ok(());
+        }
+        Err(Error::Replaced {
+            path: self.location.path().to_path_buf(),
+        })
+    }
+
+    /// Closes every connection; each is opened again when it is used.
+    fn suspend(&self) {
+        if let Readers::Pool(pool) = &self.readers {
+            *lock(pool) = None;
+        }
+        if let Some(checkpointer) = &self.checkpointer {
+            checkpointer.suspend();
+        }
+        if let Some(writer) = &self.writer
+            && self.location != Location::Memory
+        {
+            writer.suspend();
+        }
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(super) fn read_only(&self) -> Error {
+        let detail = if self.settings.read_only {
+            "`read_only` is set"
+        } else {
+            "write-protected"
+        };
+        Error::ReadOnly {
+            path: self.location.path().to_path_buf(),
+            detail: detail.to_owned(),
+        }
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let readers = match &self.readers {
+            Readers::Writer => ReaderStats::default(),
+            Readers::Pool(pool) => {
+                let state = lock(pool).as_ref().map(r2d2::Pool::state);
+                ReaderStats {
+                    open: state.as_ref().map_or(0, |state| state.connections),
+                    idle: state.as_ref().map_or(0, |state| state.idle_connections),
+                    size: self.settings.pool_size + self.settings.max_overflow,
+                }
+            }
+        };
+        let writer = self.writer.as_ref().map(|writer| writer.stats());
+        let wal = self
+            .checkpointer
+            .as_ref()
+            .map(|checkpointer| checkpointer.stats());
+        Stats {
+            writer: writer.unwrap_or_default(),
+            readers,
+            wal: wal.unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.workers.close();
+        if let Some(writer) = &self.writer {
+            writer.drain();
+        }
+        if let Some(checkpointer) = &self.checkpointer {
+            checkpointer.close();
+        }
+        if let Some(writer) = &self.writer {
+            writer.close();
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Shared({})", self.location.path().display())
+    }
+}
+
+fn pool(path: &Path, settings: &Arc<Settings>) -> r2d2::Pool<ReaderManager> {
+    r2d2::Pool::builder()
+        .max_size(settings.pool_size + settings.max_overflow)
+        .min_idle(Some(0))
+        .test_on_check_out(false)
+        .max_lifetime(settings.pool_recycle)
+        .idle_timeout(None)
+        .connection_timeout(settings.pool_timeout)
+        .error_handler(Box::new(r2d2::NopErrorHandler))
+        .build_unchecked(ReaderManager::new(path, Arc::clone(settings)))
+}
+
+/// Closes every connection of this process, before a fork without the lock guard.
+pub(super) fn suspend_all() {
+    let open: Vec<_> = lock(&OPEN)
+        .iter()
+        .flatten()
+        .filter_map(|(_, shared)| shared.upgrade())
+        .collect();
+    for shared in open {
+        shared.suspend();
+    }
+}
+
+fn find(identity: Identity) -> Option<Arc<Shared>> {
+    let shared = lock(&OPEN).as_ref()?.get(&identity)?.upgrade()?;
+    if shared.is_ours() {
+        return Some(shared);
+    }
+    // Inherited over a fork: to close it here would disturb the parent.
+    std::mem::forget(shared);
+    None
+}
+
+#[cfg(unix)]
+fn identify(path: &Path, read_only: bool) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt;
+
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino(), read_only))
+}
+
+#[cfg(not(unix))]
+fn identify(_: &Path, _: bool) -> Option<Identity> {
+    None
+}

@@ -1,0 +1,83 @@
+//! Transactions and savepoints that end on every path.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use super::statements as sql;
+use crate::error::Result;
+
+/// Between two tries to commit.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// An open transaction; dropped without `commit`, also by a panic, it is rolled back.
+pub(super) struct Transaction<'a>(Option<&'a Connection>);
+
+impl<'a> Transaction<'a> {
+    pub(super) fn begin_read(connection: &'a Connection) -> Result<Self> {
+        execute(connection, sql::BEGIN_READ)?;
+        Ok(Self(Some(connection)))
+    }
+
+    pub(super) fn begin_write(connection: &'a Connection) -> Result<Self> {
+        execute(connection, sql::BEGIN_WRITE)?;
+        Ok(Self(Some(connection)))
+    }
+
+    /// Takes charge of a transaction that is open.
+    pub(super) fn resume(connection: &'a Connection) -> Self {
+        Self(Some(connection))
+    }
+
+    /// Leaves the transaction open, for `resume`.
+    pub(super) fn keep(mut self) {
+        self.0 = None;
+    }
+
+    pub(super) fn commit(self) -> Result<()> {
+        self.commit_within(Duration::ZERO)
+    }
+
+    /// Commits, trying again while readers block it.
+    pub(super) fn commit_within(self, patience: Duration) -> Result<()> {
+        let Some(connection) = self.0 else { return Ok(()) };
+        let deadline = Instant::now() + patience;
+        loop {
+            match execute(connection, sql::COMMIT) {
+                Err(error) if error.is_busy() && Instant::now() < deadline => std::thread::sleep(PAUSE),
+                result => return result,
+            }
+        }
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0
+            && !connection.is_autocommit()
+        {
+            // Should even this fail, the next BEGIN on this connection reports it, and a pooled
+            // one is discarded on return.
+            drop(execute(connection, sql::ROLLBACK));
+        }
+    }
+}
+
+/// Runs `work` so that its failure leaves nothing behind, and what came before it stays.
+pub(super) fn isolated(connection: &Connection, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    execute(connection, sql::SAVEPOINT)?;
+    let result = work();
+    // A full disk or a failed write rolls everything back, savepoints included.
+    if !connection.is_autocommit() {
+        if result.is_err() {
+            execute(connection, sql::ROLLBACK_TO)?;
+        }
+        execute(connection, sql::RELEASE)?;
+    }
+    result
+}
+
+fn execute(connection: &Connection, statement: &'static str) -> Result<()> {
+    connection.prepare_cached(statement)?.execute([])?;
+    Ok(())
+}

@@ -1,0 +1,211 @@
+"""The documentation: its examples run, its tables match the code, and nothing public lacks one."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import langgraph_checkpoint_rust
+from langgraph_checkpoint_rust import (
+    AsyncRustSqliteSaver,
+    RustSqliteSaver,
+    SqliteSettings,
+    errors,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DIFFERENCES = (ROOT / "docs/differences.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Examples write `app.db` and set variables."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("CHECKPOINTS_DB_PATH", "LANGGRAPH_CHECKPOINT_SYNCHRONOUS"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+# --- examples ---
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+README_EXAMPLES = blocks(README, "python")
+
+
+def test_the_readme_has_examples() -> None:
+    assert len(README_EXAMPLES) >= 3
+
+
+@pytest.mark.parametrize("number", range(len(README_EXAMPLES)))
+def test_an_example_of_the_readme_runs(number: int) -> None:
+    code = compile(README_EXAMPLES[number], f"README.md, example {number}", "exec")
+    exec(code, {"__name__": "__main__"})  # noqa: S102
+
+
+def modules() -> Iterator[ModuleType]:
+    yield langgraph_checkpoint_rust
+    for info in pkgutil.iter_modules(langgraph_checkpoint_rust.__path__):
+        if info.name != "_core":
+            yield importlib.import_module(f"langgraph_checkpoint_rust.{info.name}")
+
+
+DOCTESTS = [found for module in modules() for found in doctest.DocTestFinder().find(module) if found.examples]
+
+
+def test_docstrings_have_examples() -> None:
+    assert len(DOCTESTS) > 15
+
+
+@pytest.mark.parametrize("example", DOCTESTS, ids=lambda example: example.name)
+def test_an_example_of_a_docstring_runs(example: doctest.DocTest) -> None:
+    # Only what the example imports itself: readers copy it as it stands.
+    example.globs = {"__name__": "__main__"}
+    report: list[str] = []
+    results = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=report.append)
+    assert results.failed == 0, "".join(report)
+    assert results.attempted > 0
+
+
+def public_callables() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in langgraph_checkpoint_rust.__all__:
+        value = getattr(langgraph_checkpoint_rust, name)
+        if inspect.isclass(value):
+            found[name] = value
+    for saver in (RustSqliteSaver, AsyncRustSqliteSaver, SqliteSettings):
+        for name, value in inspect.getmembers(saver):
+            if name.startswith("_") or not getattr(value, "__module__", "").startswith("langgraph_ch"):
+                continue
+            if inspect.isfunction(value) or inspect.ismethod(value):
+                found[f"{saver.__name__}.{name}"] = value
+    return found
+
+
+PUBLIC = public_callables()
+
+
+def test_the_public_surface_was_found() -> None:
+    assert len(PUBLIC) > 40
+    assert {"RustSqliteSaver.aput", "AsyncRustSqliteSaver.setup", "SqliteSettings.from_env"} <= PUBLIC.keys()
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_a_public_name_is_documented_with_an_example(name: str) -> None:
+    documentation = inspect.getdoc(PUBLIC[name]) or ""
+    assert documentation
+    owner, _, verb = name.partition(".")
+    if verb.startswith("a") and f"{owner}.{verb[1:]}" in PUBLIC and "Example:" not in documentation:
+        # An async twin points at the verb that has the example.
+        assert re.match(rf"As `(\w+\.)?{verb[1:]}`", documentation)
+        return
+    assert "Example:" in documentation
+    assert ">>> " in documentation
+
+
+def test_local_links_lead_somewhere() -> None:
+    seen = 0
+    for path in [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "CHANGELOG.md",
+        *ROOT.glob("docs/*.md"),
+    ]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
+            seen += 1
+    assert seen > 5
+
+
+# --- tables ---
+
+
+def table(text: str, heading: str) -> list[list[str]]:
+    """The rows of the first table below a heading."""
+    section = re.split(r"^#+ ", text.partition(f"# {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    rows = [re.split(r"(?<!\\)\|", line.strip("|")) for line in lines[2:]]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def value_of(cell: str) -> Any:
+    cell = cell.strip("`")
+    if size := re.fullmatch(r"(\d+) MiB", cell):
+        return int(size[1]) * 2**20
+    return ast.literal_eval(cell)
+
+
+def test_the_settings_table_matches_the_settings() -> None:
+    shown = {row[0].strip("`"): value_of(row[1]) for row in table(README, "Settings")}
+    fields = {field.name: field.default for field in dataclasses.fields(SqliteSettings)}
+    assert len(shown) > 10
+    assert shown == fields
+
+
+def test_the_errors_table_matches_the_errors() -> None:
+    rows = table(README, "Errors")
+    assert len(rows) > 8
+    shown = {row[0].strip("`"): row[1] for row in rows}
+    assert shown.keys() == set(errors.__all__) - {"CheckpointError"}
+    for name, bases in shown.items():
+        actual = [
+            f"{base.__module__}.{base.__name__}".removeprefix("builtins.")
+            for base in getattr(errors, name).__bases__
+            if base is not errors.CheckpointError
+        ]
+        assert re.findall(r"`([\w.]+)`", bases) == actual, name
+
+
+def test_each_difference_names_a_test_that_exists() -> None:
+    rows = table(DIFFERENCES, "Differences")
+    assert len(rows) > 20
+    for number, row in enumerate(rows, 1):
+        assert row[0] == str(number)
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row[-1])
+        assert named, f"row {number} names no test"
+        for path, name in named:
+            assert name in functions(ROOT / path), f"row {number}: {path}::{name}"
+
+
+def functions(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
+
+
+def test_the_first_difference_says_what_power_loss_may_take() -> None:
+    first = table(DIFFERENCES, "Differences")[0]
+    words = "nothing at `synchronous=FULL`; the un-synced tail at the default NORMAL, never consistency"
+    assert any(words in cell for cell in first)
+    assert words in README
+
+
+# --- the documentation's own checkers ---
+
+
+def test_the_table_reader_reads_only_its_section() -> None:
+    text = "# One\n\n| a | b |\n|---|---|\n| 1 | x \\| y |\n\n# Two\n\n| c |\n|---|\n| 2 |\n"
+    assert table(text, "One") == [["1", "x \\| y"]]
+    assert table(text, "Two") == [["2"]]
+    assert table(text, "Three") == []
+
+
+def test_an_example_that_fails_is_reported() -> None:
+    parser = doctest.DocTestParser()
+    with pytest.raises(AssertionError, match="Expected"):
+        test_an_example_of_a_docstring_runs(parser.get_doctest(">>> 1\n2\n", {}, "planted", None, None))
