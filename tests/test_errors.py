@@ -75,7 +75,9 @@ def test_another_processs_write_lock_is_busy_after_busy_timeout(path: Path) -> N
                 lambda: saver.prune(["1"]),
                 lambda: saver.delete_for_runs(["r"]),
             ):
-                with pytest.raises(DatabaseBusyError, match=r"waited [0-9.]+ms for the writer in process \d+"):
+                with pytest.raises(
+                    DatabaseBusyError, match=r"waited [0-9.]+ms for the writer in process \d+"
+                ):
                     write()
             assert saver.get_tuple(config_of()) is not None
         saver.put(config_of(), checkpoint_of(2), {}, {})
@@ -331,6 +333,35 @@ def test_a_full_disk_loses_nothing_acknowledged_and_stores_no_part(tmp_path: Pat
         cwd=os.path.dirname(os.path.abspath(__file__)),
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_forked_child_gets_its_own_connections_to_a_file_and_none_to_memory(path: Path) -> None:
+    printed = run_python(
+        """
+        import os, sys, warnings
+        from helpers import checkpoint_of, config_of
+        from langgraph_checkpoint_rust import RustSqliteSaver
+        from langgraph_checkpoint_rust.errors import ForkedDatabaseError
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        file, memory = RustSqliteSaver(sys.argv[1]), RustSqliteSaver(":memory:")
+        for saver in (file, memory):
+            saver.put(config_of("parent"), checkpoint_of(1), {}, {})
+        child = os.fork()
+        if child == 0:
+            file.put(config_of("child"), checkpoint_of(1), {}, {})
+            try:
+                memory.get_tuple(config_of("parent"))
+            except ForkedDatabaseError as error:
+                print("forked:", error, flush=True)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        print(len(list(file.list(None))), len(list(memory.list(None))))
+        """,
+        path,
+    )
+    assert printed.startswith("forked:")
+    assert printed.split()[-2:] == ["2", "1"]
 
 
 def test_state_that_cannot_be_serialized_names_its_place(path: Path) -> None:
