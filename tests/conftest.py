@@ -30,6 +30,7 @@ NEEDS_SORTED_WRITES = {
     "test_interop.py::test_all_verbs_add_nothing_to_the_schema_of_an_upstream_file",
     "test_interop.py::test_rows_and_schema_equal_upstreams_for_the_same_calls",
     "test_put_writes.py::test_rows_equal_upstreams_byte_for_byte",
+    "test_state_machine.py::TestSavers::runTest",
 }
 """They compare with savers that learnt the order of `writes_sort_key` in langgraph-checkpoint 4.3."""
 

@@ -193,8 +193,9 @@ def test_what_is_allowed_is_not_reported(tmp_path: Path) -> None:
 
 def test_what_the_floor_skips_exists() -> None:
     for name in NEEDS_SORTED_WRITES:
-        file, _, test = name.partition("::")
-        assert f"def {test}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), name
+        file, test, *_ = name.split("::")
+        text = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        assert f"def {test}(" in text or f"{test} = " in text or f"{test}: " in text, name
 
 
 def test_a_verb_has_one_name_everywhere() -> None:
