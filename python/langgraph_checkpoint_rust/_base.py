@@ -19,6 +19,7 @@ from langgraph_checkpoint_rust._core import ShapeBook
 from langgraph_checkpoint_rust._pages import Pages
 from langgraph_checkpoint_rust._store import Store
 from langgraph_checkpoint_rust._versions import next_version
+from langgraph_checkpoint_rust.serde import RustSerializer
 from langgraph_checkpoint_rust.settings import SqliteOptions, SqliteSettings
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
         settings: SqliteSettings | None = None,
         **options: Unpack[SqliteOptions],
     ) -> None:
-        super().__init__(serde=serde)
+        super().__init__(serde=serde or RustSerializer())
         self.jsonplus_serde = JsonPlusSerializer()
         self._store = Store(conn, (settings or SqliteSettings()).replace(options))
 
@@ -83,7 +84,7 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
 
         Args:
             conn_string: A path, `:memory:`, `sqlite:///…` or a `file:` URI.
-            serde: The serializer; upstream's default if None.
+            serde: The serializer; a `RustSerializer` if None.
             settings: The settings; defaults if None.
             **options: Single settings, which win over `settings`.
 
@@ -116,7 +117,7 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
 
         Args:
             conn: The database; `CHECKPOINTS_DB_PATH` if None.
-            serde: The serializer; upstream's default if None.
+            serde: The serializer; a `RustSerializer` if None.
             **options: Settings that win over the environment's.
 
         Returns:

@@ -31,6 +31,9 @@ mod _core {
         Ok((cfg!(debug_assertions), version, options))
     }
 
+    #[pymodule_export]
+    use crate::codec::{Codec, Part, Payload, Unpack};
+
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))
