@@ -79,7 +79,7 @@ def _parts(value: Any) -> list[Any] | None:  # noqa: PLR0911
 
 def _same_leaf(left: Any, right: Any) -> bool:
     if isinstance(left, np.ndarray):
-        return (
+        return bool(
             left.dtype == right.dtype
             and left.shape == right.shape
             and left.tobytes() == right.tobytes()
