@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from langgraph_checkpoint_rust._core import Codec
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +122,48 @@ def admitted() -> list[tuple[str, str, type[BaseModel]]]:
     if others:
         logger.debug("No fast path for %s: not as in the tested langchain-core versions", ", ".join(others))
     return found
+
+
+def behaves(cls: type[BaseModel], codec: Codec, encode: Callable[[Any], bytes]) -> bool:
+    """Whether a sample of a class is written and read natively as by `model_dump` and the constructor.
+
+    The fingerprint covers the class; this covers the installed pydantic.
+
+    Args:
+        cls: An admitted class.
+        codec: A codec that admits it.
+        encode: Upstream's encoder.
+
+    Returns:
+        False also if the native path did not apply.
+    """
+    known = {"content": "c", "tool_call_id": "t", "role": "r", "name": "n", "id": "i", "page_content": "p"}
+    given = {name: value for name, value in known.items() if name in cls.model_fields}
+    if cls.__name__ == "RemoveMessage":
+        del given["content"]
+    try:
+        message = cls(**given)
+        blob = encode(message)
+        read = codec.loads(blob, _refuse, True)
+        made = cls(**message.model_dump())
+    except Exception:
+        logger.debug("No fast path for %s: a sample failed", cls.__name__, exc_info=True)
+        return False
+    return (
+        codec.dumps(message) == blob
+        and all(
+            repr(getattr(read, name)) == repr(getattr(made, name))
+            and type(getattr(read, name)) is type(getattr(made, name))
+            and getattr(read, name) == getattr(made, name)
+            for name in ("__dict__", "__pydantic_extra__", "__pydantic_private__")
+        )
+        and read.__pydantic_fields_set__ == made.__pydantic_fields_set__
+        and type(read) is type(made)
+    )
+
+
+def _refuse(code: int, data: bytes) -> Any:
+    raise TypeError(code, data)
 
 
 def _describe(cls: type[BaseModel]) -> Iterator[str]:
