@@ -3,11 +3,13 @@
 //! The codec holds no policy: what may be revived, and by whom, is read anew from the serializer at each call.
 
 mod classes;
+mod containers;
 mod cursor;
 mod decode;
 mod decode_message;
 mod depth;
 mod encode;
+mod encode_key;
 mod encode_message;
 mod error;
 mod gc;
