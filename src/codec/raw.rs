@@ -225,8 +225,8 @@ pub(super) fn enable_gc(_py: Python<'_>) {
     }
 }
 
-/// `bytes` of `length`, all of which `fill` must write. (`PyBytes::new_with` writes zeros first: 40 % more time
-/// for a long string.)
+/// `bytes` of `length`, all of which `fill` must write. (`PyBytes::new_with` writes zeros first: a 200 KB
+/// string took 7.1 µs instead of 4.6.)
 pub(super) fn new_bytes(
     py: Python<'_>,
     length: usize,
