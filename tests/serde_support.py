@@ -79,8 +79,8 @@ def _parts(value: Any) -> list[Any] | None:  # noqa: PLR0911
 
 def _same_leaf(left: Any, right: Any) -> bool:
     if isinstance(left, np.ndarray):
-        return (
-            bool(left.dtype == right.dtype)
+        return bool(
+            left.dtype == right.dtype
             and left.shape == right.shape
             and left.tobytes() == right.tobytes()
             and left.flags.f_contiguous == right.flags.f_contiguous

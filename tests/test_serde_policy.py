@@ -279,6 +279,15 @@ def test_installed_langchain_core_matches_the_fingerprints() -> None:
     assert [(module, name) for module, name, _ in _fingerprint.admitted()] == list(_fingerprint.CLASSES)
 
 
+def test_class_whose_sample_disagrees_is_not_admitted() -> None:
+    def behaves(encode: Any) -> list[bool]:
+        return [_fingerprint.behaves(cls, FAST, encode) for _, _, cls in _fingerprint.admitted()]
+
+    assert all(behaves(jsonplus._msgpack_enc))
+    assert not any(behaves(lambda message: jsonplus._msgpack_enc([message])))
+    assert not _fingerprint.behaves(type("Own", (HumanMessage,), {}), FAST, jsonplus._msgpack_enc)
+
+
 @pytest.mark.parametrize(
     "change",
     ["__init__", "__setattr__", "model_dump", "field", "default", "config", "post_init"],

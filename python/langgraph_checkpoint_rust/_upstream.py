@@ -57,23 +57,29 @@ def _bind() -> Binding | None:
     hook_code = jsonplus._create_msgpack_ext_hook(None).__code__  # noqa: SLF001
     safe_types = _msgpack.SAFE_MSGPACK_TYPES
     bound_default = _with_globals(default, ormsgpack=_ormsgpack(Ext=Payload))
-    codec = Codec(
-        default=bound_default,
-        packb=functools.partial(ormsgpack.packb, option=option),
-        leaves=[memoryview, ormsgpack.Ext, ormsgpack.Fragment],
-        enum_meta=EnumMeta,
-        classes=[entry for entry in _fingerprint.admitted() if entry[:2] in safe_types],
-        safe=_safe_classes(safe_types),
-        modules=sys.modules,
-        watched=[
-            (vars(jsonplus), "_msgpack_default", default),
-            (vars(jsonplus), "_msgpack_enc", encode),
-            (vars(jsonplus), "_option", option),
-            (vars(_msgpack), "SAFE_MSGPACK_TYPES", safe_types),
-            (vars(_msgpack), "SAFE_MSGPACK_METHODS", _msgpack.SAFE_MSGPACK_METHODS),
-        ],
-        pause_gc=sys.version_info < (3, 12),
-    )
+    classes = [entry for entry in _fingerprint.admitted() if entry[:2] in safe_types]
+
+    def make(classes: list[tuple[str, str, type]]) -> Codec:
+        return Codec(
+            default=bound_default,
+            packb=functools.partial(ormsgpack.packb, option=option),
+            leaves=[memoryview, ormsgpack.Ext, ormsgpack.Fragment],
+            enum_meta=EnumMeta,
+            classes=classes,
+            safe=_safe_classes(safe_types),
+            modules=sys.modules,
+            watched=[
+                (vars(jsonplus), "_msgpack_default", default),
+                (vars(jsonplus), "_msgpack_enc", encode),
+                (vars(jsonplus), "_option", option),
+                (vars(_msgpack), "SAFE_MSGPACK_TYPES", safe_types),
+                (vars(_msgpack), "SAFE_MSGPACK_METHODS", _msgpack.SAFE_MSGPACK_METHODS),
+            ],
+            pause_gc=sys.version_info < (3, 12),
+        )
+
+    trial = make(classes)
+    codec = make([entry for entry in classes if _fingerprint.behaves(entry[2], trial, encode)])
     bound_default.__globals__["_msgpack_enc"] = codec.dumps_part
 
     def rebind(hook: Any) -> Any:

@@ -9,10 +9,10 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString};
 
 use super::Codec;
 use super::classes::EXT_PYDANTIC;
+use super::containers;
 use super::cursor::{Cursor, Head, Malformed};
 use super::depth::{self, Descent};
 use super::gc::GcPause;
-use super::raw;
 use super::strings::{SharedStrings, Text};
 
 /// Values inside one another that `ormsgpack` decodes.
@@ -111,7 +111,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
                     let item = self.value(depth + 1)?;
                     self.stack.push(item);
                 }
-                Ok(raw::list_of(self.py, &mut self.stack, start)?)
+                Ok(containers::list_of(self.py, &mut self.stack, start)?)
             }
             Head::Map(length) => {
                 let dict = PyDict::new(self.py);
@@ -194,7 +194,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
                     let item = self.key(head, depth + 1)?;
                     self.stack.push(item);
                 }
-                Ok(raw::tuple_of(self.py, &mut self.stack, start)?)
+                Ok(containers::tuple_of(self.py, &mut self.stack, start)?)
             }
             Head::Map(_) => Err(KEY_MAP.into()),
             Head::Ext(..) => Err(KEY_EXT.into()),

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use super::classes::{Field, MessageClass};
+use super::containers;
 use super::cursor::{Cursor, Head};
 use super::decode::Decoder;
 use super::raw;
@@ -48,7 +49,7 @@ impl<'py> Decoder<'_, 'py> {
             blob: self.cursor.blob.get(..end)?,
             position: end - rest.len(),
         };
-        let dict = raw::copy_dict(class.template.bind(self.py)).ok()?;
+        let dict = containers::copy_dict(class.template.bind(self.py)).ok()?;
         let mut seen = Seen::default();
         for field in &class.fields {
             if !self.cursor.skip(&field.wire) {
@@ -64,7 +65,7 @@ impl<'py> Decoder<'_, 'py> {
 
     fn build(&self, class: &MessageClass, dict: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
         let (py, names) = (self.py, &self.codec.names);
-        let fields_set = raw::copy_set(class.field_names.bind(py))?;
+        let fields_set = containers::copy_set(class.field_names.bind(py))?;
         let message = raw::new_instance(class.class.bind(py))?;
         raw::set_plain_attribute(&message, names.dict.bind(py), dict)?;
         raw::set_plain_attribute(&message, names.fields_set.bind(py), &fields_set)?;
@@ -156,7 +157,7 @@ impl<'py> Decoder<'_, 'py> {
             };
             self.stack.push(item);
         }
-        raw::list_of(self.py, &mut self.stack, start).ok()
+        containers::list_of(self.py, &mut self.stack, start).ok()
     }
 
     pub(super) fn plain(&mut self, levels: usize) -> Option<Bound<'py, PyAny>> {
@@ -168,7 +169,7 @@ impl<'py> Decoder<'_, 'py> {
                     let item = self.plain(inner)?;
                     self.stack.push(item);
                 }
-                raw::list_of(self.py, &mut self.stack, start).ok()
+                containers::list_of(self.py, &mut self.stack, start).ok()
             }
             Head::Map(length) => Some(self.plain_dict(length, levels)?.into_any()),
             Head::Ext(..) => None,
@@ -224,7 +225,7 @@ impl<'py> Decoder<'_, 'py> {
             }
             self.stack.push(call.into_any());
         }
-        raw::list_of(self.py, &mut self.stack, start).ok()
+        containers::list_of(self.py, &mut self.stack, start).ok()
     }
 
     fn usage(&mut self, length: usize) -> Option<Bound<'py, PyAny>> {

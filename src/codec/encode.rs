@@ -14,10 +14,11 @@ use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use super::Codec;
+use super::containers::{self, DictCursor};
 use super::depth::{self, Descent};
 use super::error::{EncodeError, EncodeResult, class_name};
 use super::payload::{Payload, SEGMENT, Segment};
-use super::raw::{self, DictCursor, Integer, Kind};
+use super::raw::{self, Integer, Kind};
 use super::wire::Writer;
 
 /// Containers inside one another that `ormsgpack` encodes.
@@ -31,8 +32,8 @@ const TOO_DEEP: &str = "Recursion limit reached";
 const TOO_MANY_DEFAULTS: &str = "Recursion limit for default hook reached";
 const TOO_BIG: &str = "Integer exceeds 64-bit range";
 const TOO_LONG: &str = "Object exceeds the length that msgpack can express";
-const SURROGATES: &str = "string contains surrogates";
-const CHANGED: &str = "container changed while it was encoded";
+pub(super) const SURROGATES: &str = "string contains surrogates";
+pub(super) const CHANGED: &str = "container changed while it was encoded";
 
 pub(super) struct Encoder<'c, 'py> {
     pub(super) py: Python<'py>,
@@ -66,10 +67,15 @@ impl<'c, 'py> Encoder<'c, 'py> {
 
     #[allow(
         clippy::inline_always,
-        reason = "one dispatch instead of two for each value: 6 % of a wide dict"
+        reason = "one dispatch instead of two for each value: docs/codec.md"
     )]
     #[inline(always)]
-    fn builtin(&mut self, kind: Kind, object: Borrowed<'_, 'py, PyAny>, depth: usize) -> EncodeResult<()> {
+    pub(super) fn builtin(
+        &mut self,
+        kind: Kind,
+        object: Borrowed<'_, 'py, PyAny>,
+        depth: usize,
+    ) -> EncodeResult<()> {
         match kind {
             Kind::Str => self.text(object),
             Kind::Int => self.integer(object),
@@ -94,7 +100,7 @@ impl<'c, 'py> Encoder<'c, 'py> {
     }
 
     #[inline]
-    fn text(&mut self, string: Borrowed<'_, 'py, PyAny>) -> EncodeResult<()> {
+    pub(super) fn text(&mut self, string: Borrowed<'_, 'py, PyAny>) -> EncodeResult<()> {
         if let Some(utf8) = raw::utf8(string) {
             check_length(utf8.len())?;
             if utf8.len() >= SEGMENT && raw::kind(string) == Kind::Str {
@@ -149,12 +155,12 @@ impl<'c, 'py> Encoder<'c, 'py> {
         let section = unsafe { list.cast_unchecked::<PyList>() };
         with_critical_section(section, || {
             let list = list.as_borrowed();
-            let length = raw::list_length(list);
+            let length = containers::list_length(list);
             check_length(length)?;
             self.out.array(length);
             for index in 0..length {
                 // SAFETY: the list is locked or the GIL is held; `value` owns the item before it runs code.
-                let item = unsafe { raw::list_item(list, index) };
+                let item = unsafe { containers::list_item(list, index) };
                 let item = item.ok_or_else(|| EncodeError::refused(CHANGED))?;
                 self.value(item, depth + 1)
                     .map_err(|error| error.in_element(index))?;
@@ -169,11 +175,11 @@ impl<'c, 'py> Encoder<'c, 'py> {
         self.check_depth(depth)?;
         let tuple = tuple.to_owned();
         let tuple = tuple.as_borrowed();
-        let length = raw::tuple_length(tuple);
+        let length = containers::tuple_length(tuple);
         check_length(length)?;
         self.out.array(length);
         for index in 0..length {
-            let item = raw::tuple_item(tuple, index).ok_or_else(|| EncodeError::refused(CHANGED))?;
+            let item = containers::tuple_item(tuple, index).ok_or_else(|| EncodeError::refused(CHANGED))?;
             self.value(item, depth + 1)
                 .map_err(|error| error.in_element(index))?;
             self.out.element_end();
@@ -189,7 +195,7 @@ impl<'c, 'py> Encoder<'c, 'py> {
         let section = unsafe { dict.cast_unchecked::<PyDict>() };
         with_critical_section(section, || {
             let dict = dict.as_borrowed();
-            let length = raw::dict_length(dict);
+            let length = containers::dict_length(dict);
             check_length(length)?;
             self.out.map(length);
             let mut written = 0;
@@ -229,62 +235,6 @@ impl<'c, 'py> Encoder<'c, 'py> {
         let (key, value) = (key.to_owned(), value.to_owned());
         self.key(key.as_borrowed(), depth + 1)?;
         self.value(value.as_borrowed(), depth + 1)
-    }
-
-    /// A key that is not a plain str. A tuple is a container, and its items are keys themselves.
-    fn key(&mut self, key: Borrowed<'_, 'py, PyAny>, depth: usize) -> EncodeResult<()> {
-        match raw::kind(key) {
-            Kind::Str => {
-                let utf8 = raw::utf8(key).ok_or_else(|| EncodeError::refused(SURROGATES))?;
-                check_length(utf8.len())?;
-                self.out.str(utf8);
-                Ok(())
-            }
-            kind @ (Kind::Int | Kind::None | Kind::Bool | Kind::Float | Kind::Bytes) => {
-                self.builtin(kind, key, depth)
-            }
-            Kind::Tuple => {
-                self.check_depth(depth)?;
-                let length = raw::tuple_length(key);
-                check_length(length)?;
-                self.out.array(length);
-                for index in 0..length {
-                    let item = raw::tuple_item(key, index).ok_or_else(|| EncodeError::refused(CHANGED))?;
-                    // Lone surrogates are refused in a key, replaced in an item of a key.
-                    match raw::kind(item) {
-                        Kind::Str => self.text(item)?,
-                        _ => self.key(item, depth + 1)?,
-                    }
-                }
-                Ok(())
-            }
-            _ => self.foreign_key(key, depth),
-        }
-    }
-
-    /// Enums, dates, UUIDs, subclasses: `ormsgpack` encodes `{key: None}` at the same depth.
-    #[cold]
-    fn foreign_key(&mut self, key: Borrowed<'_, 'py, PyAny>, depth: usize) -> EncodeResult<()> {
-        let py = self.py;
-        let wraps = depth.saturating_sub(1);
-        let encoded = (|| {
-            let dict = PyDict::new(py);
-            dict.set_item(key, py.None())?;
-            let mut wrapped = dict.into_any();
-            for _ in 0..wraps {
-                wrapped = PyList::new(py, [wrapped])?.into_any();
-            }
-            self.codec.upstream.pack(py, &wrapped)
-        })()
-        .map_err(|error| EncodeError::from_leaf(py, error))?;
-        // `wraps` arrays of one and a map of one, each one byte; nil after the key.
-        let key = encoded
-            .as_bytes()
-            .get(wraps + 1..)
-            .and_then(|tail| tail.split_last());
-        let (_, key) = key.ok_or_else(|| EncodeError::refused(CHANGED))?;
-        self.out.raw(key);
-        Ok(())
     }
 
     #[inline(never)]
@@ -352,7 +302,7 @@ impl<'c, 'py> Encoder<'c, 'py> {
     }
 
     #[inline]
-    fn check_depth(&self, depth: usize) -> EncodeResult<()> {
+    pub(super) fn check_depth(&self, depth: usize) -> EncodeResult<()> {
         if depth < self.levels {
             Ok(())
         } else {
@@ -361,8 +311,8 @@ impl<'c, 'py> Encoder<'c, 'py> {
     }
 }
 
-/// Names the key of the pair at which encoding failed. It is looked up again: holding a reference to every key,
-/// since code that runs may drop it, costs 5 %.
+/// Names the key of the pair at which encoding failed. It is looked up again, so that no
+/// reference to every key has to be held in case the code of its value drops it.
 #[cold]
 fn in_pair(error: EncodeError, dict: Borrowed<'_, '_, PyAny>, index: usize) -> EncodeError {
     let mut cursor = DictCursor::new();
@@ -378,7 +328,7 @@ fn in_pair(error: EncodeError, dict: Borrowed<'_, '_, PyAny>, index: usize) -> E
 }
 
 #[inline]
-fn check_length(length: usize) -> EncodeResult<()> {
+pub(super) fn check_length(length: usize) -> EncodeResult<()> {
     if length <= LONGEST {
         Ok(())
     } else {

@@ -10,9 +10,10 @@ use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyDict, PyList};
 
 use super::classes::{EXT_PYDANTIC, MessageClass};
+use super::containers::{self, DictCursor};
 use super::encode::Encoder;
 use super::payload::SEGMENT;
-use super::raw::{self, DictCursor, Integer, Kind};
+use super::raw::{self, Integer, Kind};
 use super::shapes::{INVALID_TOOL_CALL, PLAIN_DEPTH, Shape, TOOL_CALL, USAGE, USAGE_DETAILS};
 
 /// Leaves the function with `false` (does not fit) unless the condition holds.
@@ -47,7 +48,7 @@ impl<'py> Encoder<'_, 'py> {
         };
         with_critical_section(&dict, || {
             let dict = dict.as_any().as_borrowed();
-            fits!(raw::dict_length(dict) == class.fields.len());
+            fits!(containers::dict_length(dict) == class.fields.len());
             self.out.raw(&class.head);
             let mut cursor = DictCursor::new();
             for field in &class.fields {
@@ -69,7 +70,7 @@ impl<'py> Encoder<'_, 'py> {
             let extra = extra.as_borrowed();
             match raw::kind(extra) {
                 Kind::None => true,
-                Kind::Dict => raw::dict_length(extra) == 0,
+                Kind::Dict => containers::dict_length(extra) == 0,
                 _ => false,
             }
         })
@@ -92,7 +93,7 @@ impl<'py> Encoder<'_, 'py> {
             }
             (Shape::Artifact, _) => self.plain(value, PLAIN_DEPTH),
             (Shape::NoToolCalls | Shape::ToolCalls | Shape::InvalidToolCalls, Kind::List)
-                if raw::list_length(value) == 0 =>
+                if containers::list_length(value) == 0 =>
             {
                 self.out.array(0);
                 true
@@ -170,11 +171,11 @@ impl<'py> Encoder<'_, 'py> {
     }
 
     fn plain_tuple(&mut self, tuple: Borrowed<'_, 'py, PyAny>, levels: usize) -> bool {
-        let length = raw::tuple_length(tuple);
+        let length = containers::tuple_length(tuple);
         fits!(levels > 0 && u32::try_from(length).is_ok());
         self.out.array(length);
         for index in 0..length {
-            let Some(item) = raw::tuple_item(tuple, index) else {
+            let Some(item) = containers::tuple_item(tuple, index) else {
                 return false;
             };
             fits!(self.plain(item, levels - 1));
@@ -194,7 +195,7 @@ impl<'py> Encoder<'_, 'py> {
     /// A list of dicts with exactly `keys`, in order.
     fn calls(&mut self, list: Borrowed<'_, 'py, PyAny>, keys: &[&str], literal: &str) -> bool {
         self.items(list, |encoder, call| {
-            fits!(raw::kind(call) == Kind::Dict && raw::dict_length(call) == keys.len());
+            fits!(raw::kind(call) == Kind::Dict && containers::dict_length(call) == keys.len());
             let mut expected = keys.iter();
             let regular = std::ptr::eq(keys, TOOL_CALL.as_slice());
             encoder.pairs(call, |encoder, key, value| {
@@ -219,7 +220,7 @@ impl<'py> Encoder<'_, 'py> {
     }
 
     fn usage(&mut self, dict: Borrowed<'_, 'py, PyAny>) -> bool {
-        fits!(raw::dict_length(dict) >= USAGE.len());
+        fits!(containers::dict_length(dict) >= USAGE.len());
         let mut counts = USAGE.iter();
         let mut details = USAGE_DETAILS.iter();
         self.pairs(dict, |encoder, key, value| {
@@ -255,12 +256,12 @@ impl<'py> Encoder<'_, 'py> {
         // SAFETY: callers come here for exact lists only.
         let section = unsafe { list.cast_unchecked::<PyList>() };
         with_critical_section(&section, || {
-            let length = raw::list_length(list);
+            let length = containers::list_length(list);
             fits!(u32::try_from(length).is_ok());
             self.out.array(length);
             for index in 0..length {
                 // SAFETY: the list is locked or the GIL is held, and nothing here runs Python code.
-                let Some(item) = (unsafe { raw::list_item(list, index) }) else {
+                let Some(item) = (unsafe { containers::list_item(list, index) }) else {
                     return false;
                 };
                 fits!(write(self, item));
@@ -279,7 +280,7 @@ impl<'py> Encoder<'_, 'py> {
         // SAFETY: callers come here for exact dicts only.
         let section = unsafe { dict.cast_unchecked::<PyDict>() };
         with_critical_section(&section, || {
-            let length = raw::dict_length(dict);
+            let length = containers::dict_length(dict);
             fits!(u32::try_from(length).is_ok());
             self.out.map(length);
             let mut cursor = DictCursor::new();

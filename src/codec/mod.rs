@@ -3,11 +3,13 @@
 //! The codec holds no policy: what may be revived, and by whom, is read anew from the serializer at each call.
 
 mod classes;
+mod containers;
 mod cursor;
 mod decode;
 mod decode_message;
 mod depth;
 mod encode;
+mod encode_key;
 mod encode_message;
 mod error;
 mod gc;
@@ -39,7 +41,7 @@ pub(crate) use self::upstream::Unpack;
 const BUFFER_KEPT: usize = 1024 * 1024;
 
 thread_local! {
-    /// The buffer of the last encoding. Fresh pages cost as much as half of the encoding itself.
+    /// The buffer of the last encoding, whose pages the system need not clear again.
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 

@@ -6,6 +6,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyType};
 
+use super::containers;
 use super::cursor::{Cursor, Head};
 use super::decode::Decoder;
 use super::depth::{self, Descent};
@@ -98,7 +99,7 @@ impl<'py> Encoder<'_, 'py> {
             return Ok(false);
         };
         let argument = match known.argument {
-            Argument::Items => raw::items(object),
+            Argument::Items => containers::items(object),
             Argument::Attribute(name) => object.getattr(name),
             Argument::Text => object.str().map(Bound::into_any),
             Argument::IsoFormat => object.call_method0("isoformat"),

@@ -12,9 +12,6 @@ use std::mem::MaybeUninit;
 
 use rmp::Marker;
 
-/// Bytes kept free for the head of an extension whose length is not known yet: `ext16`, which most have.
-const EXT_HEAD_GUESS: usize = 4;
-
 /// Bytes of an encoding, and where its elements end.
 ///
 /// Long strings and arrays are not copied here: they stay segments until the whole is put together, so that
@@ -46,13 +43,6 @@ pub(crate) struct Mark {
     spliced: usize,
     cuts: usize,
     next_cut: usize,
-}
-
-/// The start of an extension whose length is not known yet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OpenExt {
-    start: usize,
-    spliced: usize,
 }
 
 impl<S: AsRef<[u8]>> Writer<S> {
@@ -229,8 +219,8 @@ impl<S: AsRef<[u8]>> Writer<S> {
         }
     }
 
-    /// A str of fewer than 32 bytes: most keys. One growth check and inline copies instead of a call of `memcpy`
-    /// take 8 % off a dict of short strings.
+    /// A str of fewer than 32 bytes: most keys. One growth check and inline copies instead of a call of `memcpy`;
+    /// what it buys is in docs/codec.md.
     #[inline]
     fn short_str(&mut self, utf8: &[u8]) {
         let length = utf8.len();
@@ -299,64 +289,6 @@ impl<S: AsRef<[u8]>> Writer<S> {
         }
     }
 
-    /// The head of an extension whose payload follows.
-    pub(crate) fn ext_head(&mut self, code: u8, length: usize) {
-        let (head, length) = ext_head(code, length);
-        self.raw(&head[..length]);
-    }
-
-    /// Starts an extension of unknown length; returns what [`Self::ext_end`] needs.
-    #[inline]
-    pub(crate) fn ext_start(&mut self) -> OpenExt {
-        let start = self.bytes.len();
-        self.raw(&[0; EXT_HEAD_GUESS]);
-        OpenExt {
-            start,
-            spliced: self.spliced,
-        }
-    }
-
-    /// Writes the head of an extension, moving its payload if the guess was wrong.
-    #[inline]
-    pub(crate) fn ext_end(&mut self, open: OpenExt, code: u8) {
-        let payload = open.start + EXT_HEAD_GUESS;
-        let (head, length) = ext_head(code, self.bytes.len() - payload + self.spliced - open.spliced);
-        if length != EXT_HEAD_GUESS {
-            self.move_payload(payload, open.spliced, length);
-        }
-        self.bytes[open.start..open.start + length].copy_from_slice(&head[..length]);
-    }
-
-    #[cold]
-    fn move_payload(&mut self, payload: usize, spliced: usize, head: usize) {
-        let end = self.bytes.len();
-        if head > EXT_HEAD_GUESS {
-            let by = head - EXT_HEAD_GUESS;
-            self.bytes.resize(end + by, 0);
-            self.bytes.copy_within(payload..end, payload + by);
-        } else {
-            let by = EXT_HEAD_GUESS - head;
-            self.bytes.copy_within(payload..end, payload - by);
-            self.bytes.truncate(end - by);
-        }
-        for cut in self
-            .cuts
-            .iter_mut()
-            .rev()
-            .take_while(|cut| **cut > payload + spliced)
-        {
-            *cut = *cut + head - EXT_HEAD_GUESS;
-        }
-        for spliced in self
-            .segments
-            .iter_mut()
-            .rev()
-            .take_while(|spliced| spliced.at >= payload)
-        {
-            spliced.at = spliced.at + head - EXT_HEAD_GUESS;
-        }
-    }
-
     #[inline]
     fn length_head(&mut self, length: usize, one: Option<Marker>, two: Marker, four: Marker) {
         if let (Some(marker), Ok(length)) = (one, u8::try_from(length)) {
@@ -400,107 +332,6 @@ fn copy<const N: usize>(from: &[u8], to: &mut [MaybeUninit<u8>], at: usize) {
     to[at..at + N].write_copy_of_slice(&from[at..at + N]);
 }
 
-/// The head of an extension and how many of its bytes count.
-#[inline]
-fn ext_head(code: u8, length: usize) -> ([u8; 6], usize) {
-    let fixed = match length {
-        1 => Some(Marker::FixExt1),
-        2 => Some(Marker::FixExt2),
-        4 => Some(Marker::FixExt4),
-        8 => Some(Marker::FixExt8),
-        16 => Some(Marker::FixExt16),
-        _ => None,
-    };
-    if let Some(marker) = fixed {
-        ([marker.to_u8(), code, 0, 0, 0, 0], 2)
-    } else if let Ok(length) = u8::try_from(length) {
-        ([Marker::Ext8.to_u8(), length, code, 0, 0, 0], 3)
-    } else if let Ok(length) = u16::try_from(length) {
-        let [a, b] = length.to_be_bytes();
-        ([Marker::Ext16.to_u8(), a, b, code, 0, 0], 4)
-    } else {
-        let [a, b, c, d] = (length as u32).to_be_bytes();
-        ([Marker::Ext32.to_u8(), a, b, c, d, code], 6)
-    }
-}
-
+mod ext;
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    type Plain = Writer<Vec<u8>>;
-
-    #[test]
-    fn an_extension_of_any_length_equals_one_written_at_once() {
-        for length in [0, 1, 2, 3, 4, 8, 16, 17, 255, 256, 65_535, 65_536] {
-            let payload = vec![7; length];
-            let mut at_once = Plain::new(Vec::new(), None);
-            at_once.ext_head(5, length);
-            at_once.raw(&payload);
-            let mut open = Plain::new(Vec::new(), None);
-            let start = open.ext_start();
-            open.raw(&payload);
-            open.ext_end(start, 5);
-            assert_eq!(at_once.bytes, open.bytes, "length {length}");
-        }
-    }
-
-    #[test]
-    fn segments_are_where_they_would_be_if_copied() {
-        for (before, inside, after) in [(1, 30, 1), (3, 300, 9), (0, 70_000, 2), (250, 4, 0)] {
-            let (mut copied, mut spliced) =
-                (Plain::new(Vec::new(), Some(1)), Plain::new(Vec::new(), Some(1)));
-            for (writer, splice) in [(&mut copied, false), (&mut spliced, true)] {
-                for _ in 0..2 {
-                    let start = writer.ext_start();
-                    writer.raw(&vec![1; before]);
-                    writer.element_end();
-                    if splice {
-                        writer.splice(vec![2; inside]);
-                    } else {
-                        writer.raw(&vec![2; inside]);
-                    }
-                    writer.element_end();
-                    writer.raw(&vec![3; after]);
-                    writer.ext_end(start, 5);
-                    writer.element_end();
-                }
-            }
-            assert_eq!(copied.into_parts(), spliced.into_parts());
-        }
-    }
-
-    #[test]
-    fn cuts_inside_an_extension_move_with_its_payload() {
-        for payload in [100, 300, 70_000] {
-            let mut writer = Plain::new(Vec::new(), Some(10));
-            writer.raw(&[1; 20]);
-            writer.element_end();
-            let start = writer.ext_start();
-            writer.raw(&[2; 50]);
-            writer.element_end();
-            writer.raw(&vec![3; payload - 50]);
-            writer.ext_end(start, 5);
-            writer.element_end();
-            assert_eq!(writer.cuts[0], 20);
-            assert_eq!(
-                (writer.bytes[writer.cuts[1] - 1], writer.bytes[writer.cuts[1]]),
-                (2, 3)
-            );
-            assert_eq!(writer.cuts[2], writer.bytes.len());
-        }
-    }
-
-    #[test]
-    fn rolling_back_forgets_bytes_segments_and_cuts() {
-        let mut writer = Plain::new(Vec::new(), Some(4));
-        writer.raw(&[1; 3]);
-        let mark = writer.mark();
-        writer.raw(&[1; 9]);
-        writer.splice(vec![1; 9]);
-        writer.element_end();
-        writer.roll_back(mark);
-        writer.element_end();
-        assert_eq!(writer.into_parts(), (vec![1; 3], vec![]));
-    }
-}
+mod tests;
