@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-rust test-python test-floor lint lint-rust lint-python format bench wheel install dev clean
+.PHONY: help demo test test-rust test-python test-floor torture lint lint-rust lint-python format bench wheel install dev clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -26,6 +26,9 @@ test-python: install ## The installed wheel with the newest langgraph-checkpoint
 test-floor: wheel $(FLOOR)/.ready ## The same with the oldest langgraph-checkpoint that is supported
 	$(FLOOR)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/*.whl
 	$(FLOOR)/bin/python -m pytest
+
+torture: install ## The long fault tests: TORTURE_KILLS (10000) and TORTURE_SEED may be set
+	$(VENV)/bin/python -m pytest -m slow -s tests/test_crash.py tests/test_contention.py tests/test_fork.py
 
 lint: lint-rust lint-python ## Formatters, linters and type checkers
 
