@@ -5,7 +5,8 @@ An operation is what a graph asks of a saver in one step: put, put_writes and ge
 used for each run. Runs are interleaved: all contenders run before the first runs again. The latency of `put`
 is that of one more worker, which only puts, while 64 others carry out operations.
 
-Run: `python benches/compare/concurrency.py [--quick] [--repetitions N]`
+Run: `python benches/compare/concurrency.py [--quick] [--repetitions N]`. What the time goes to:
+`perf record -g -- python benches/compare/concurrency.py --profile tasks FULL` runs ours alone, 64 workers.
 """
 
 from __future__ import annotations
@@ -263,7 +264,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one short repetition, for a smoke test")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--only", choices=("throughput", "latency"))
+    parser.add_argument("--profile", nargs=2, metavar=("KIND", "LEVEL"), help="ours alone, for perf")
     options = parser.parse_args()
+    if options.profile:
+        with tempfile.TemporaryDirectory(prefix="concurrency-") as directory:
+            rate = throughput(Contender(*options.profile, side="rust"), Path(directory), WORKERS[-1], 1 << 14)
+        print(f"{rate:,.0f} operations per second")
+        return
     repetitions = 1 if options.quick else options.repetitions
     operations, seconds = (128, 1.0) if options.quick else (1024, 8.0)
     print_versions()
