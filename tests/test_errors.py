@@ -335,7 +335,6 @@ def test_a_full_disk_loses_nothing_acknowledged_and_stores_no_part(tmp_path: Pat
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.xfail(reason="with the lock guard the child of os.fork meets SQLITE_PROTOCOL", strict=True)
 def test_a_forked_child_gets_its_own_connections_to_a_file_and_none_to_memory(path: Path) -> None:
     printed = run_python(
         """

@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
@@ -81,12 +80,9 @@ pub(super) fn open_writer(location: &Location, settings: &Settings) -> Result<(C
 }
 
 /// Opens one of the pool's readers.
-pub(super) fn open_reader(
-    source: &SqliteConnectionManager,
-    path: &Path,
-    settings: &Settings,
-) -> Result<Connection> {
-    let connection = r2d2::ManageConnection::connect(source)?;
+pub(super) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection> {
+    // Not read-only: such a handle could not recover a WAL.
+    let connection = Connection::open_with_flags(path, open_flags(settings))?;
     configure(&connection, path, settings, settings.reader_cache())?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
@@ -115,7 +111,7 @@ fn decide_guard(path: &Path, settings: &Settings) -> Result<()> {
     )))
 }
 
-pub(super) fn open_flags(settings: &Settings) -> OpenFlags {
+fn open_flags(settings: &Settings) -> OpenFlags {
     let access = if settings.read_only {
         OpenFlags::SQLITE_OPEN_READ_ONLY
     } else {

@@ -16,6 +16,7 @@ mod job;
 mod list;
 pub mod lock_guard;
 mod manager;
+mod pool;
 mod prune;
 mod put;
 mod put_writes;

@@ -12,7 +12,8 @@ use rusqlite::Connection;
 use super::checkpointer::Checkpointer;
 use super::gate;
 use super::manager::{self, Location};
-use super::reader::ReaderManager;
+use super::pool::Pool;
+use super::reader::Reader;
 use super::schema::{self, Schema};
 use super::settings::{OnForeignSqlite, Settings};
 use super::sync::lock;
@@ -61,8 +62,7 @@ pub(super) struct Shared {
 }
 
 enum Readers {
-    /// None while it is suspended for a fork.
-    Pool(Mutex<Option<r2d2::Pool<ReaderManager>>>),
+    Pool(Pool),
     /// A database in memory has one connection: the writer's.
     Writer,
 }
@@ -84,7 +84,7 @@ impl Shared {
         };
         let mut open = lock(&OPEN);
         let open = open.get_or_insert_default();
-        if let Some(shared) = open.get(&identity).and_then(Weak::upgrade) {
+        if let Some(shared) = open.get(&identity).and_then(usable) {
             // Another thread was faster; ours is closed again.
             return shared.agreeing(settings);
         }
@@ -123,7 +123,11 @@ impl Shared {
         let path = location.path();
         let readers = match location {
             Location::Memory => Readers::Writer,
-            Location::File(path) => Readers::Pool(Mutex::new(Some(pool(path, settings)))),
+            Location::File(path) => {
+                let (path, settings_) = (path.clone(), Arc::clone(settings));
+                let connect = move || Reader::new(manager::open_reader(&path, &settings_)?);
+                Readers::Pool(Pool::new(settings, Box::new(connect)))
+            }
         };
         let reconnect = {
             let (location, settings) = (location.clone(), Arc::clone(settings));
@@ -199,17 +203,8 @@ impl Shared {
         let started = Instant::now();
         loop {
             let pass = gate::enter();
-            let pool = {
-                let path = self.location.path();
-                lock(pool)
-                    .get_or_insert_with(|| self::pool(path, &self.settings))
-                    .clone()
-            };
-            if let Ok(reader) = pool.get_timeout(LOOK.min(self.settings.pool_timeout)) {
-                let result = reader.run(give_up, cancel, job);
-                drop(reader);
-                drop(pass);
-                return result;
+            if let Some(reader) = pool.lend(LOOK.min(self.settings.pool_timeout))? {
+                return reader.run(give_up, cancel, job);
             }
             drop(pass);
             let waited = started.elapsed();
@@ -218,11 +213,8 @@ impl Shared {
             }
             if waited >= self.settings.pool_timeout {
                 let path = self.location.path().to_path_buf();
-                return Err(Error::PoolTimeout {
-                    path,
-                    size: pool.max_size(),
-                    waited,
-                });
+                let size = pool.stats().size;
+                return Err(Error::PoolTimeout { path, size, waited });
             }
         }
     }
@@ -281,7 +273,7 @@ impl Shared {
     /// Closes every connection; each is opened again when it is used.
     fn suspend(&self) {
         if let Readers::Pool(pool) = &self.readers {
-            *lock(pool) = None;
+            pool.clear();
         }
         if let Some(checkpointer) = &self.checkpointer {
             checkpointer.suspend();
@@ -312,14 +304,7 @@ impl Shared {
     pub(super) fn stats(&self) -> Stats {
         let readers = match &self.readers {
             Readers::Writer => ReaderStats::default(),
-            Readers::Pool(pool) => {
-                let state = lock(pool).as_ref().map(r2d2::Pool::state);
-                ReaderStats {
-                    open: state.as_ref().map_or(0, |state| state.connections),
-                    idle: state.as_ref().map_or(0, |state| state.idle_connections),
-                    size: self.settings.pool_size + self.settings.max_overflow,
-                }
-            }
+            Readers::Pool(pool) => pool.stats(),
         };
         let writer = self.writer.as_ref().map(|writer| writer.stats());
         let wal = self
@@ -355,18 +340,6 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-fn pool(path: &Path, settings: &Arc<Settings>) -> r2d2::Pool<ReaderManager> {
-    r2d2::Pool::builder()
-        .max_size(settings.pool_size + settings.max_overflow)
-        .min_idle(Some(0))
-        .test_on_check_out(false)
-        .max_lifetime(settings.pool_recycle)
-        .idle_timeout(None)
-        .connection_timeout(settings.pool_timeout)
-        .error_handler(Box::new(r2d2::NopErrorHandler))
-        .build_unchecked(ReaderManager::new(path, Arc::clone(settings)))
-}
-
 /// Closes every connection of this process, before a fork without the lock guard.
 pub(super) fn suspend_all() {
     let open: Vec<_> = lock(&OPEN)
@@ -380,11 +353,16 @@ pub(super) fn suspend_all() {
 }
 
 fn find(identity: Identity) -> Option<Arc<Shared>> {
-    let shared = lock(&OPEN).as_ref()?.get(&identity)?.upgrade()?;
+    lock(&OPEN).as_ref()?.get(&identity).and_then(usable)
+}
+
+/// The connections, unless they were inherited over a fork: to use or to close those would disturb
+/// the parent.
+fn usable(shared: &Weak<Shared>) -> Option<Arc<Shared>> {
+    let shared = shared.upgrade()?;
     if shared.is_ours() {
         return Some(shared);
     }
-    // Inherited over a fork: to close it here would disturb the parent.
     std::mem::forget(shared);
     None
 }
