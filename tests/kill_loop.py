@@ -26,7 +26,9 @@ from langgraph_checkpoint_rust import RustSqliteSaver
 LONGEST_LIFE = 0.05
 
 
-def values_of(thread_id: str, number: int, random_: random.Random) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
+def values_of(
+    thread_id: str, number: int, random_: random.Random
+) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
     """A state and the writes that go with it, of any size from tiny to several pages."""
     text = random_.randbytes(random_.choice([10, 300, 3000])).hex()
     writes = [(f"channel-{index}", f"{thread_id}/{number}/{index}/{text[:200]}") for index in range(WRITES)]
@@ -70,7 +72,9 @@ def live(path: str, name: str, seed: int, early: bool, options: dict[str, Any]) 
     elif shape == "threads":
         threads = [
             threading.Thread(
-                target=asyncio.run, args=[write_on(saver, f"{name}-{index}", seed, early, "sync")], daemon=True
+                target=asyncio.run,
+                args=[write_on(saver, f"{name}-{index}", seed, early, "sync")],
+                daemon=True,
             )
             for index in range(4)
         ]
@@ -81,7 +85,9 @@ def live(path: str, name: str, seed: int, early: bool, options: dict[str, Any]) 
     else:
 
         async def main() -> None:
-            await asyncio.gather(*(write_on(saver, f"{name}-{index}", seed, early, "async") for index in range(4)))
+            await asyncio.gather(
+                *(write_on(saver, f"{name}-{index}", seed, early, "async") for index in range(4))
+            )
 
         asyncio.run(main())
 
@@ -115,7 +121,9 @@ def main() -> None:
         """Reads what was acknowledged: a full pipe would stop its writer."""
         until = time.monotonic() + timeout
         while True:
-            ready, _, _ = select.select([receiver for _, receiver in living], [], [], max(0, until - time.monotonic()))
+            ready, _, _ = select.select(
+                [receiver for _, receiver in living], [], [], max(0, until - time.monotonic())
+            )
             for receiver in ready:
                 lines[receiver] = lines.get(receiver, b"") + os.read(receiver, 1 << 20)
             if time.monotonic() >= until:

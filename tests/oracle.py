@@ -56,7 +56,9 @@ def lost(path: str | Path, claimed: set[tuple[str, str]]) -> set[tuple[str, str]
     return claimed - set(query(path, "SELECT thread_id, checkpoint_id FROM checkpoints"))
 
 
-def finish(process: subprocess.Popen[str], returncode: int = -signal.SIGKILL, timeout: float = 60) -> list[str]:
+def finish(
+    process: subprocess.Popen[str], returncode: int = -signal.SIGKILL, timeout: float = 60
+) -> list[str]:
     """The lines of a process that ends with this code."""
     output, errors = process.communicate(timeout=timeout)
     assert process.returncode == returncode, f"exit code {process.returncode}\n{output[-500:]}\n{errors}"
