@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-rust test-python test-floor torture lint lint-rust lint-python format bench wheel install dev clean
+.PHONY: help demo test test-rust test-python test-floor torture lint lint-rust lint-python format bench bench-engine wheel install dev clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -48,9 +48,13 @@ format: $(VENV)/.ready ## Formats all code
 	cargo fmt
 	$(VENV)/bin/ruff check --fix && $(VENV)/bin/ruff format
 
-bench: install ## Measures the engine beside its floor, and the savers beside upstream's
+bench: install ## Measures the savers beside upstream's; QUICK=1 for a smoke test
+	for script in serializer savers bridge concurrency; do \
+		$(VENV)/bin/python benches/compare/$$script.py $(if $(QUICK),--quick) || exit; \
+	done
+
+bench-engine: ## Measures the engine beside its floor, without an interpreter
 	cargo bench --locked --no-default-features
-	$(VENV)/bin/python benches/compare/savers.py
 
 wheel: $(VENV)/.ready ## Builds the wheel into dist/
 	rm -rf dist

@@ -341,6 +341,31 @@ fn list(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Point reads of 1.5 KB over several connections at once; the time is per read, over all threads.
+fn parallel_reads(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("parallel reads");
+    let pair = Pair::new();
+    pair.fill(200, &[7; 1_500]);
+    for threads in [1, 2, 4] {
+        group.bench_function(BenchmarkId::from_parameter(threads), |bencher| {
+            bencher.iter_custom(|iterations| {
+                let started = Instant::now();
+                std::thread::scope(|scope| {
+                    for _ in 0..threads {
+                        scope.spawn(|| {
+                            for _ in 0..iterations.div_ceil(threads) {
+                                latest(&pair.engine);
+                            }
+                        });
+                    }
+                });
+                started.elapsed()
+            });
+        });
+    }
+    group.finish();
+}
+
 fn main() {
     let mut criterion = Criterion::default()
         .sample_size(30)
@@ -352,5 +377,6 @@ fn main() {
     get_tuple(&mut criterion);
     put_then_get_tuple(&mut criterion);
     list(&mut criterion);
+    parallel_reads(&mut criterion);
     criterion.final_summary();
 }

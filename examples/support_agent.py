@@ -190,7 +190,8 @@ def title(text: str) -> None:
 
 def say(who: str, text: str) -> None:
     """Prints a line of the story."""
-    print(f"   {who:>7}  {text}", flush=True)
+    # In one piece, since two tools talk at once.
+    print(f"   {who:>7}  {text}\n", end="", flush=True)
 
 
 def show_snapshot(snapshot: Any) -> None:

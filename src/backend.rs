@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    CheckpointKey, DeltaHistory, EncodedCheckpoint, EncodedWrites, ListFilter, Opened, Page, PruneStrategy,
-    Stats, StoredTuple, StoredWrite,
+    CheckpointKey, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedWrites, ListFilter, Opened, Page,
+    Removal, Stats, StoredTuple, StoredWrite,
 };
 use crate::pending::Pending;
 use crate::shape::ShapeBook;
@@ -40,18 +40,26 @@ pub trait Backend: Send + Sync {
     /// A page of at most `limit` tuples that sort after `after`.
     fn list(&self, filter: ListFilter, after: Option<CheckpointKey>, limit: usize) -> Pending<Page>;
 
-    /// Removes a thread.
-    fn delete_thread(&self, thread_id: String) -> Pending<()>;
+    /// Removes a slice of a thread; true if something is left.
+    fn delete_thread(&self, thread_id: String) -> Pending<bool>;
 
-    /// Removes the checkpoints whose metadata names one of the runs, with their writes.
-    fn delete_for_runs(&self, run_ids: Vec<String>) -> Pending<()>;
+    /// Finds the checkpoints whose metadata names one of the runs.
+    fn delete_for_runs(&self, run_ids: Vec<String>) -> Pending<Removal>;
 
-    /// Copies every checkpoint and write of a thread.
-    fn copy_thread(&self, source_thread_id: String, target_thread_id: String) -> Pending<()>;
+    /// Copies a slice of a thread; what to go on from, `None` at the end.
+    fn copy_thread(
+        &self,
+        source_thread_id: String,
+        target_thread_id: String,
+        progress: CopyProgress,
+    ) -> Pending<Option<CopyProgress>>;
 
-    /// Removes what the strategy does not keep. Fails with `NeedShapes` for checkpoints that
-    /// `shapes` must learn first.
-    fn prune(&self, thread_id: String, strategy: PruneStrategy, shapes: Arc<ShapeBook>) -> Pending<()>;
+    /// Finds what the latest checkpoints of a thread do not need. Fails with `NeedShapes` for
+    /// checkpoints that `shapes` must learn first.
+    fn prune(&self, thread_id: String, shapes: Arc<ShapeBook>) -> Pending<Removal>;
+
+    /// Carries out a slice of a removal, from step `from` on; the first step that is left.
+    fn remove(&self, removal: Arc<Removal>, from: usize) -> Pending<usize>;
 
     /// The writes of each channel along the ancestors, back to its seed. Fails with `NeedShapes`
     /// as `prune` does.

@@ -8,6 +8,7 @@ pub mod error;
 #[doc(hidden)]
 pub mod faults;
 pub mod model;
+pub mod notice;
 pub mod pending;
 pub mod shape;
 pub mod sqlite;

@@ -194,13 +194,36 @@ pub struct Page {
     pub next: Option<CheckpointKey>,
 }
 
-/// What `prune` leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PruneStrategy {
-    /// The newest checkpoint of each namespace, and what it needs.
-    KeepLatest,
-    /// Nothing.
-    Delete,
+/// One step of a removal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemovalStep {
+    /// This checkpoint's parent, the second one, goes: it will have none.
+    CutParent(CheckpointKey, String),
+    /// A checkpoint with the writes stored at it.
+    Checkpoint(CheckpointKey),
+    /// All writes of a namespace.
+    NamespaceWrites {
+        /// The thread.
+        thread_id: String,
+        /// The namespace.
+        checkpoint_ns: String,
+    },
+}
+
+/// What a verb found to be removed, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removal {
+    /// The steps.
+    pub steps: Vec<RemovalStep>,
+}
+
+/// How far the copy of a thread is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CopyProgress {
+    /// All writes are copied.
+    pub writes_done: bool,
+    /// The namespace and checkpoint that were copied last.
+    pub after: Option<(String, String)>,
 }
 
 /// What one channel contributed along the ancestors of a checkpoint.

@@ -8,20 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import pickle
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import aiosqlite
 import pytest
+from helpers import run_python
+from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import Checkpoint, empty_checkpoint
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver as Upstream
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver as AsyncUpstream
 
 from langgraph_checkpoint_rust import AsyncRustSqliteSaver, RustSqliteSaver
+from langgraph_checkpoint_rust.errors import DatabaseReplacedError
+from langgraph_checkpoint_rust.serde import RustSerializer
 
 CONFIG: RunnableConfig = {"configurable": {"thread_id": "1", "checkpoint_ns": ""}}
 
@@ -301,3 +309,152 @@ def test_a_copy_by_pickle(tmp_path: Path) -> None:
         ours.put(CONFIG, numbered(1), {}, {})
         with pickle.loads(pickle.dumps(ours)) as copy:
             assert copy.get_tuple(CONFIG) == ours.get_tuple(CONFIG)
+
+
+# --- the serializer ---
+
+
+def test_the_default_serializer(theirs: Upstream, ours: RustSqliteSaver) -> None:
+    assert type(theirs.serde) is JsonPlusSerializer
+    assert type(ours.serde) is RustSerializer
+    state = {"messages": [HumanMessage("hello", id="1")]}
+    assert ours.serde.dumps_typed(state) == theirs.serde.dumps_typed(state)
+
+
+def test_an_interrupt_in_code_that_the_serializer_calls() -> None:
+    def hook(code: int, data: bytes) -> Any:
+        raise KeyboardInterrupt
+
+    typed = JsonPlusSerializer().dumps_typed([HumanMessage("hello")])
+    with pytest.raises(ValueError, match="ext_hook failed"):
+        JsonPlusSerializer(__unpack_ext_hook__=hook).loads_typed(typed)
+    with pytest.raises(KeyboardInterrupt):
+        RustSerializer(__unpack_ext_hook__=hook).loads_typed(typed)
+
+
+def test_a_hook_that_fails() -> None:
+    error = RuntimeError("why")
+
+    def hook(code: int, data: bytes) -> Any:
+        raise error
+
+    causes = []
+    for serializer in (JsonPlusSerializer, RustSerializer):
+        serde = serializer(__unpack_ext_hook__=hook)
+        with pytest.raises(ValueError, match="ext_hook failed") as caught:
+            serde.loads_typed(serde.dumps_typed([HumanMessage("hello")]))
+        causes.append(caught.value.__cause__)
+    assert causes == [None, error]
+
+
+# --- the file ---
+
+
+def test_two_savers_of_a_file_with_other_settings(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    with RustSqliteSaver(path, pool_size=4) as first, RustSqliteSaver(path, pool_size=5) as second:
+        first.setup()
+        with pytest.raises(ValueError, match="pool_size is 4 there and 5 here"):
+            second.setup()
+    # `synchronous` may differ, and so may everything once the other saver is closed.
+    with RustSqliteSaver(path, synchronous="FULL") as first, RustSqliteSaver(path) as second:
+        first.setup()
+        second.setup()
+
+
+def test_a_file_that_is_replaced_while_it_is_open(tmp_path: Path) -> None:
+    with Upstream.from_conn_string(str(tmp_path / "theirs.db")) as theirs:
+        theirs.put(CONFIG, numbered(1), {}, {})
+        (tmp_path / "theirs.db").unlink()
+        theirs.put(CONFIG, numbered(2), {}, {})  # Into a file that has no name any more.
+    assert not (tmp_path / "theirs.db").exists()
+    with RustSqliteSaver(tmp_path / "ours.db") as ours:
+        ours.put(CONFIG, numbered(1), {}, {})
+        (tmp_path / "ours.db").unlink()
+        with pytest.raises(DatabaseReplacedError, match="replaced or deleted"):
+            ours.put(CONFIG, numbered(2), {}, {})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the guard is Linux's")
+def test_locks_after_other_code_opened_and_closed_the_file(tmp_path: Path) -> None:
+    def others_may_lock(path: Path) -> bool:
+        # A process with the database open holds this byte of its shared memory; another one that gets it
+        # believes that nobody has, and starts the log afresh.
+        code = """
+            import fcntl, sys
+            with open(sys.argv[1], "r+b") as file:
+                try:
+                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 128)
+                    print("locked")
+                except BlockingIOError:
+                    print("refused")
+            """
+        return run_python(code, f"{path}-shm") == "locked\n"
+
+    outcomes = {}
+    with Upstream.from_conn_string(str(tmp_path / "theirs.db")) as theirs:
+        theirs.put(CONFIG, numbered(1), {}, {})
+        outcomes["theirs.db"] = [others_may_lock(tmp_path / "theirs.db")]
+        with RustSqliteSaver(tmp_path / "ours.db") as ours:
+            ours.put(CONFIG, numbered(1), {}, {})
+            outcomes["ours.db"] = [others_may_lock(tmp_path / "ours.db")]
+            for name, outcome in outcomes.items():
+                os.close(os.open(f"{tmp_path / name}-shm", os.O_RDONLY))
+                outcome.append(others_may_lock(tmp_path / name))
+    assert outcomes == {"theirs.db": [False, True], "ours.db": [False, False]}
+
+
+def test_a_put_that_is_cancelled(tmp_path: Path) -> None:
+    async def cancelled_at_commit() -> bool:
+        async with aiosqlite.connect(tmp_path / "theirs.db") as connection:
+            theirs = AsyncUpstream(connection)
+            await theirs.setup()
+            reached = asyncio.Event()
+
+            async def commit() -> None:
+                reached.set()
+                await asyncio.sleep(60)
+
+            connection.commit = commit  # type: ignore[method-assign]
+            put = asyncio.create_task(theirs.aput(CONFIG, numbered(1), {}, {}))
+            await reached.wait()
+            put.cancel()
+            await asyncio.gather(put, return_exceptions=True)
+            return connection.in_transaction
+
+    assert asyncio.run(cancelled_at_commit())
+
+    async def cancelled_anywhere() -> None:
+        path = tmp_path / "ours.db"
+        async with AsyncRustSqliteSaver(path) as ours:
+            await ours.setup()
+            for number in range(20):
+                put = asyncio.create_task(ours.aput(CONFIG, numbered(number), {}, {}))
+                for _ in range(number % 3 + 1):
+                    await asyncio.sleep(0)
+                put.cancel()
+                await asyncio.gather(put, return_exceptions=True)
+                # Another connection can write at once, or within the commit that is under way.
+                other = sqlite3.connect(path, timeout=5)
+                other.execute("BEGIN IMMEDIATE")
+                other.close()
+
+    asyncio.run(cancelled_anywhere())
+
+
+def test_a_very_large_thread_is_deleted_in_several_transactions(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    with RustSqliteSaver(path) as ours:
+        latest = ours.put(CONFIG, numbered(9), {}, {})
+        connection = sqlite3.connect(path)
+        connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) "
+            "INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, type, checkpoint, metadata) "
+            "SELECT '1', '', printf('0000%06d', i), 'msgpack', x'80', '{}' FROM n"
+        )
+        connection.commit()
+        connection.close()
+        assert ours._store.backend.delete_thread("1").wait(), "there is more to delete"
+        assert ours.get_tuple(latest) is not None
+        ours.delete_thread("1")
+        assert ours.get_tuple(latest) is None

@@ -176,13 +176,15 @@ def test_each_difference_names_a_test_that_exists() -> None:
     assert len(rows) > 20
     for number, row in enumerate(rows, 1):
         assert row[0] == str(number)
-        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row[-1])
+        named = re.findall(r"`(tests/[\w/]+\.py|src/[\w/]+\.rs)::(\w+)`", row[-1])
         assert named, f"row {number} names no test"
         for path, name in named:
             assert name in functions(ROOT / path), f"row {number}: {path}::{name}"
 
 
 def functions(path: Path) -> set[str]:
+    if path.suffix == ".rs":
+        return set(re.findall(r"#\[test\]\n *fn (\w+)", path.read_text(encoding="utf-8")))
     tree = ast.parse(path.read_text(encoding="utf-8"))
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}

@@ -335,6 +335,35 @@ def test_a_full_disk_loses_nothing_acknowledged_and_stores_no_part(tmp_path: Pat
     assert done.returncode == 0, done.stderr
 
 
+def test_a_forked_child_gets_its_own_connections_to_a_file_and_none_to_memory(path: Path) -> None:
+    printed = run_python(
+        """
+        import os, sys, warnings
+        from helpers import checkpoint_of, config_of
+        from langgraph_checkpoint_rust import RustSqliteSaver
+        from langgraph_checkpoint_rust.errors import ForkedDatabaseError
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        file, memory = RustSqliteSaver(sys.argv[1]), RustSqliteSaver(":memory:")
+        for saver in (file, memory):
+            saver.put(config_of("parent"), checkpoint_of(1), {}, {})
+        child = os.fork()
+        if child == 0:
+            file.put(config_of("child"), checkpoint_of(1), {}, {})
+            try:
+                memory.get_tuple(config_of("parent"))
+            except ForkedDatabaseError as error:
+                print("forked:", error, flush=True)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        print(len(list(file.list(None))), len(list(memory.list(None))))
+        """,
+        path,
+    )
+    assert printed.startswith("forked:")
+    assert printed.split()[-2:] == ["2", "1"]
+
+
 def test_state_that_cannot_be_serialized_names_its_place(path: Path) -> None:
     with RustSqliteSaver(path) as saver:
         with pytest.raises(SerializationError, match=r"the checkpoint cannot be serialized: .*lock"):

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from helpers import OTHER_TASK, TASK, Verbs, checkpoint_of, config_of, id_of, ids, put_chain, query, rows
+from hypothesis import given
+from hypothesis import strategies as st
+from langgraph.checkpoint.sqlite import SqliteSaver as UpstreamSaver
 
-from langgraph_checkpoint_rust import AsyncRustSqliteSaver, _pages
+from langgraph_checkpoint_rust import AsyncRustSqliteSaver, RustSqliteSaver, _pages
 from langgraph_checkpoint_rust.errors import MissingKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from langgraph.checkpoint.sqlite import SqliteSaver as UpstreamSaver
 
 
 def put_metadata(saver: Any, *metadata: dict[str, Any]) -> None:
@@ -117,6 +118,30 @@ def test_a_filter_matches_what_upstreams_does(
     found = ids(list(ours.list(None, filter={"key": value})))
     assert found == ids(list(theirs.list(None, filter={"key": value})))
     assert found
+
+
+KEYS = st.text("ab01_.-", min_size=1, max_size=4).filter(lambda key: all(key.split(".")))
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.5, 1.0]) | st.text("a1", max_size=2)
+)
+NESTED = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text("ab01", min_size=1, max_size=2), inner)
+    ),
+    max_leaves=5,
+)
+
+
+@given(
+    stored=st.lists(st.dictionaries(KEYS.filter(lambda key: "." not in key), NESTED, max_size=3), max_size=4),
+    wanted=st.dictionaries(KEYS, NESTED, max_size=2),
+)
+def test_any_filter_of_upstreams_keys_matches_what_upstreams_does(stored: Any, wanted: Any) -> None:
+    with RustSqliteSaver(":memory:") as ours, UpstreamSaver.from_conn_string(":memory:") as theirs:
+        for saver in (ours, theirs):
+            put_metadata(saver, *stored)
+        assert ids(list(ours.list(None, filter=wanted))) == ids(list(theirs.list(None, filter=wanted)))
 
 
 def test_all_conditions_of_a_filter_must_hold(saver: Verbs) -> None:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 from helpers import Verbs, checkpoint_of, config_of, id_of, put_chain, rows
 from langchain_core.messages import HumanMessage
 
@@ -206,6 +207,18 @@ def test_one_saver_serves_event_loop_after_event_loop(path: Path, saver_class: A
         asyncio.run(saver.aput(config_of(), checkpoint_of(number), {}, {}))
     assert len(list(saver.list(config_of()))) == 2
     saver.close()
+
+
+def test_a_saver_works_on_uvloop(path: Path) -> None:
+    async def main() -> int:
+        async with AsyncRustSqliteSaver(path) as saver:
+            puts = (saver.aput(config_of(number), checkpoint_of(1), {}, {}) for number in range(20))
+            await asyncio.gather(*puts)
+            return len([found async for found in saver.alist(None)])
+
+    loop = uvloop.new_event_loop()
+    assert loop.run_until_complete(main()) == 20
+    loop.close()
 
 
 def test_aput_serializes_before_the_first_suspension(path: Path) -> None:

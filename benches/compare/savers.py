@@ -3,7 +3,7 @@
 Paired and interleaved: in each round every saver does the same operation once, in a rotating order,
 so that a slow moment of the machine meets all. Medians. What is read back is compared each time.
 
-    python benches/compare/savers.py [--rounds N] [--sizes 2,20,200,1000]
+    python benches/compare/savers.py [--quick] [--rounds N] [--sizes 2,20,200,1000]
 """
 
 from __future__ import annotations
@@ -147,12 +147,8 @@ def measure(size: int, rounds: int) -> dict[str, tuple[float, float]]:
         shutil.rmtree(directory)
 
 
-def main() -> None:
-    """Prints the versions, then a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=150)
-    parser.add_argument("--sizes", default="2,20,200,1000")
-    options = parser.parse_args()
+def print_versions() -> None:
+    """What is compared, and on what. Ends the process of a debug build."""
     for package in PACKAGES:
         print(f"{package} {importlib.metadata.version(package)}")
     debug, number, _ = _core.build_info()
@@ -161,6 +157,18 @@ def main() -> None:
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}")
     if debug:
         raise SystemExit("this is a debug build; its figures mean nothing")
+
+
+def main() -> None:
+    """Prints the versions, then a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the rounds, for a smoke test")
+    parser.add_argument("--rounds", type=int, default=150)
+    parser.add_argument("--sizes", default="2,20,200,1000")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds = 15
+    print_versions()
     print(f"\nMedians of {options.rounds} interleaved rounds, µs: put + put_writes / get_tuple\n")
     table = {int(size): measure(int(size), options.rounds) for size in options.sizes.split(",")}
     names = list(next(iter(table.values())))

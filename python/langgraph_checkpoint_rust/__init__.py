@@ -11,6 +11,7 @@ from __future__ import annotations
 from langgraph_checkpoint_rust import _build, _fork, errors
 from langgraph_checkpoint_rust._core import __version__
 from langgraph_checkpoint_rust.aio import AsyncRustSqliteSaver
+from langgraph_checkpoint_rust.serde import RustSerializer
 from langgraph_checkpoint_rust.settings import SqliteSettings
 from langgraph_checkpoint_rust.sqlite import RustSqliteSaver
 
@@ -22,6 +23,7 @@ AsyncSqliteSaver = AsyncRustSqliteSaver
 __all__ = [
     "AsyncRustSqliteSaver",
     "AsyncSqliteSaver",
+    "RustSerializer",
     "RustSqliteSaver",
     "SqliteSaver",
     "SqliteSettings",

@@ -19,6 +19,7 @@ from langgraph_checkpoint_rust._core import ShapeBook
 from langgraph_checkpoint_rust._pages import Pages
 from langgraph_checkpoint_rust._store import Store
 from langgraph_checkpoint_rust._versions import next_version
+from langgraph_checkpoint_rust.serde import RustSerializer
 from langgraph_checkpoint_rust.settings import SqliteOptions, SqliteSettings
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from langgraph_checkpoint_rust._bridge import Steps
+    from langgraph_checkpoint_rust._core import Removal
 
 T = TypeVar("T")
 
@@ -63,7 +65,7 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
         settings: SqliteSettings | None = None,
         **options: Unpack[SqliteOptions],
     ) -> None:
-        super().__init__(serde=serde)
+        super().__init__(serde=serde or RustSerializer())
         self.jsonplus_serde = JsonPlusSerializer()
         self._store = Store(conn, (settings or SqliteSettings()).replace(options))
 
@@ -82,7 +84,7 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
 
         Args:
             conn_string: A path, `:memory:`, `sqlite:///…` or a `file:` URI.
-            serde: The serializer; upstream's default if None.
+            serde: The serializer; a `RustSerializer` if None.
             settings: The settings; defaults if None.
             **options: Single settings, which win over `settings`.
 
@@ -115,7 +117,7 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
 
         Args:
             conn: The database; `CHECKPOINTS_DB_PATH` if None.
-            serde: The serializer; upstream's default if None.
+            serde: The serializer; a `RustSerializer` if None.
             **options: Settings that win over the environment's.
 
         Returns:
@@ -390,7 +392,10 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
     # --- delete_thread ---
 
     def delete_thread(self, thread_id: str) -> None:
-        """Deletes a thread: all namespaces, checkpoints and writes, in one transaction.
+        """Deletes a thread: all namespaces, checkpoints and writes.
+
+        In one transaction; a thread that is too large for one of 250 ms loses its oldest checkpoints
+        first, so that its latest state is whole until the end. If that is interrupted, call again.
 
         Args:
             thread_id: The thread. An unknown one is no error.
@@ -411,7 +416,8 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
 
     def _delete_thread(self, thread_id: str) -> Steps[None]:
         yield from self._open()
-        yield self._store.backend.delete_thread(str(thread_id))
+        while (yield self._store.backend.delete_thread(str(thread_id))):
+            pass
 
     # --- delete_for_runs ---
 
@@ -443,7 +449,8 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
         texts = _config.texts("run_ids", run_ids)
         if texts:
             yield from self._open()
-            yield self._store.backend.delete_for_runs(texts)
+            removal = yield self._store.backend.delete_for_runs(texts)
+            yield from self._remove(removal)
 
     # --- copy_thread ---
 
@@ -470,7 +477,10 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
 
     def _copy_thread(self, source_thread_id: str, target_thread_id: str) -> Steps[None]:
         yield from self._open()
-        yield self._store.backend.copy_thread(str(source_thread_id), str(target_thread_id))
+        source, target = str(source_thread_id), str(target_thread_id)
+        progress = yield self._store.backend.copy_thread(source, target, None)
+        while progress is not None:
+            progress = yield self._store.backend.copy_thread(source, target, progress)
 
     # --- prune ---
 
@@ -483,7 +493,9 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
         parent went has none. The namespace of a subgraph call goes with the root checkpoint that it
         started from. Writes whose checkpoint is still to come stay. `"delete"` keeps nothing.
 
-        Each thread is pruned in one transaction.
+        Each thread is pruned in one transaction, a very long one in several of at most 250 ms. A run that
+        appends to the thread meanwhile is safe; to fork or replay from a checkpoint that is being deleted
+        is not.
 
         Args:
             thread_ids: The threads. Unknown ones are no error.
@@ -513,8 +525,12 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
                 f"Unknown prune strategy: {strategy!r}; use one of {', '.join(_PRUNE_STRATEGIES)}"
             )
         for thread_id in texts:
+            if strategy == "delete":
+                yield from self._delete_thread(thread_id)
+                continue
             yield from self._open()
-            yield from self._with_shapes(self._store.backend.prune, thread_id, strategy == "delete")
+            removal = yield from self._with_shapes(self._store.backend.prune, thread_id)
+            yield from self._remove(removal)
 
     # --- get_delta_channel_history ---
 
@@ -688,6 +704,15 @@ class SqliteSaverBase(BaseCheckpointSaver[str]):
         if not self._store.is_open:
             report = yield self._store.backend.setup()
             self._store.opened(*report)
+
+    def _remove(self, removal: Removal) -> Steps[None]:
+        """Removes what a verb found: at once, or, where that would keep other writers waiting, in slices.
+
+        Nothing found is removed too, so that a file that cannot be written says so.
+        """
+        done = yield self._store.backend.remove(removal, 0)
+        while done < len(removal):
+            done = yield self._store.backend.remove(removal, done)
 
     def _with_shapes(self, verb: Any, *arguments: Any) -> Steps[Any]:
         """Calls a verb until it knows the outline of each checkpoint it meets.

@@ -5,18 +5,24 @@ The verbs of `SqliteBackend` may be called from any thread; each returns a `Call
 """
 
 import builtins
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, final
 
-from langgraph_checkpoint_rust._rows import Key, ListFilter, TypedData
+from langgraph_checkpoint_rust._rows import CopyProgress, Key, ListFilter, TypedData
 from langgraph_checkpoint_rust.settings import SqliteSettings
 
 __all__ = [
     "Call",
     "Cancel",
     "Channel",
+    "Codec",
+    "Part",
+    "Payload",
+    "Removal",
     "ShapeBook",
     "SqliteBackend",
+    "Unpack",
     "__version__",
     "after_fork_in_child",
     "after_fork_in_parent",
@@ -48,6 +54,12 @@ class ShapeBook:
             channel_versions: The channels that have a version.
             channel_values: The channels it stores, and whether each is a delta snapshot.
         """
+
+@final
+class Removal:
+    """What a verb found to be removed; its length is the number of steps."""
+
+    def __len__(self) -> int: ...
 
 @final
 class Channel:
@@ -125,16 +137,21 @@ class SqliteBackend:
         """A page. Result: `(list[StoredTuple], Key | None)`: where the next begins, None at the end."""
 
     def delete_thread(self, thread_id: str) -> Call:
-        """Deletes a thread."""
+        """Deletes a slice of a thread. Result: whether something is left."""
 
     def delete_for_runs(self, run_ids: builtins.list[str]) -> Call:
-        """Deletes the checkpoints of runs."""
+        """Finds the checkpoints of runs. Result: `Removal`."""
 
-    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> Call:
-        """Copies a thread."""
+    def copy_thread(
+        self, source_thread_id: str, target_thread_id: str, progress: CopyProgress | None
+    ) -> Call:
+        """Copies a slice of a thread. Result: `CopyProgress | None`: what to go on from."""
 
-    def prune(self, thread_id: str, delete: bool, shapes: ShapeBook) -> Call:
-        """Deletes what need not be kept. Result: `(None, list[TypedData])`: what `shapes` must learn."""
+    def prune(self, thread_id: str, shapes: ShapeBook) -> Call:
+        """Finds what need not be kept. Result: `(Removal | None, [TypedData])`: what `shapes` must learn."""
+
+    def remove(self, removal: Removal, from_: int) -> Call:
+        """Carries out a slice of a removal. Result: the first step that is left."""
 
     def get_delta_channel_history(
         self,
@@ -148,3 +165,53 @@ class SqliteBackend:
 
     def stats(self) -> dict[str, dict[str, Any]]:
         """Figures of the writer, the readers, the WAL and the lock guard."""
+
+@final
+class Codec:
+    """Encoder and decoder, bound to upstream's functions and to the classes that were found fit."""
+
+    def __new__(
+        cls,
+        *,
+        default: Callable[[Any], Any],
+        packb: Callable[[Any], bytes],
+        leaves: Sequence[type],
+        enum_meta: type,
+        classes: list[tuple[str, str, type]],
+        safe: Sequence[tuple[str, str, type]],
+        modules: dict[str, Any],
+        watched: Sequence[tuple[dict[str, Any], str, Any]],
+        pause_gc: bool,
+    ) -> Codec: ...
+    def dumps_typed(self, object: Any) -> tuple[str, bytes]:
+        """Return the type tag and the msgpack of `object`; `NotImplemented` if it is upstream's to write."""
+    def loads_typed(self, serde: Any, typed: Any, rebind: Callable[[Any], Any]) -> Any:
+        """Return the object of `typed` by the policy of `serde`; `NotImplemented` if upstream's to read."""
+    def dumps(self, object: Any) -> bytes:
+        """Return the msgpack of `object`."""
+    def dumps_part(self, object: Any) -> Any:
+        """Return the msgpack of a part of an object, for upstream's `_msgpack_default` and nobody else."""
+    def dumps_with_cuts(self, object: Any, distance: int) -> tuple[bytes, list[int]]:
+        """Return the msgpack of `object`, and offsets of element ends about `distance` bytes apart."""
+    def loads(self, blob: bytes, hook: Callable[[int, bytes], Any] | None, fast: bool) -> Any:
+        """Return the object in `blob`. Extensions go to `hook`, except messages that fit if `fast`."""
+
+@final
+class Part:
+    """A long encoded part of an object: becomes `bytes` only as a piece of the whole."""
+
+@final
+class Payload:
+    """What upstream's `_msgpack_default` answers to the codec: an extension's code and bytes."""
+
+    def __new__(cls, code: int, data: bytes | Part) -> Payload: ...
+
+@final
+class Unpack:
+    """Stands in for `ormsgpack.unpackb` in a copy of upstream's hook."""
+
+    def __new__(cls, codec: Codec, original: Callable[..., Any], hook: Any) -> Unpack: ...
+    def bind(self, native: Any) -> None:
+        """Say which hook is the copy. Once."""
+    def unpackb(self, data: Any, *, ext_hook: Any = None, option: Any = None) -> Any:
+        """Decode a part; anything unexpected by the original."""

@@ -34,10 +34,9 @@ def dumps(serde: SerializerProtocol, value: Any, place: str) -> TypedData:
     """
     try:
         tag, data = serde.dumps_typed(value)
-    except SerializationError:
-        raise
     except TypeError as error:
-        raise SerializationError(f"{place} cannot be serialized: {error}") from error
+        # A `RustSerializer` says where in the value, and was caused by upstream's own error.
+        raise SerializationError(f"{place} cannot be serialized: {error}") from (error.__cause__ or error)
     if data is None or isinstance(data, (bytes, str)):
         return tag, data
     if isinstance(data, (bytearray, memoryview)):

@@ -16,7 +16,7 @@ class RustSqliteSaver(SqliteSaverBase):
         conn: A path, `:memory:`, `sqlite:///…`, a `file:` URI, or a `sqlite3` or `aiosqlite`
             connection, which is taken for its file name. Missing directories are made; a new file is
             readable by its owner only.
-        serde: The serializer; upstream's `JsonPlusSerializer` if None. May be assigned later.
+        serde: The serializer; a `RustSerializer` if None. May be assigned later.
         settings: The settings; defaults if None.
         **options: Single settings, which win over `settings`: see `SqliteSettings`.
 

@@ -17,8 +17,8 @@ use super::settings::PySettings;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
-    Blob, EncodedCheckpoint, EncodedWrites, OnConflict, PruneStrategy, Stats, StoredTuple, StoredWrite,
-    TypedValue,
+    Blob, CopyProgress, EncodedCheckpoint, EncodedWrites, OnConflict, Removal, Stats, StoredTuple,
+    StoredWrite, TypedValue,
 };
 use crate::pending::Pending;
 use crate::shape::{Shape, ShapeBook};
@@ -126,29 +126,52 @@ impl PySqliteBackend {
     }
 
     fn delete_thread(&self, thread_id: String) -> PyResult<PyCall> {
-        Ok(acknowledged(self.verbs()?.delete_thread(thread_id)))
+        Ok(PyCall::new(self.verbs()?.delete_thread(thread_id), |py, left| {
+            object(py, left?)
+        }))
     }
 
     fn delete_for_runs(&self, run_ids: Vec<String>) -> PyResult<PyCall> {
-        Ok(acknowledged(self.verbs()?.delete_for_runs(run_ids)))
-    }
-
-    fn copy_thread(&self, source_thread_id: String, target_thread_id: String) -> PyResult<PyCall> {
-        Ok(acknowledged(
-            self.verbs()?.copy_thread(source_thread_id, target_thread_id),
+        Ok(PyCall::new(
+            self.verbs()?.delete_for_runs(run_ids),
+            |py, removal| object(py, PyRemoval(Arc::new(removal?))),
         ))
     }
 
-    fn prune(&self, thread_id: String, delete: bool, shapes: &PyShapeBook) -> PyResult<PyCall> {
-        let strategy = if delete {
-            PruneStrategy::Delete
-        } else {
-            PruneStrategy::KeepLatest
-        };
-        let pruned = self.verbs()?.prune(thread_id, strategy, Arc::clone(&shapes.0));
-        Ok(PyCall::new(pruned, |py, pruned| {
-            learning(py, pruned, |()| Ok(py.None().into_bound(py)))
+    fn copy_thread(
+        &self,
+        source_thread_id: String,
+        target_thread_id: String,
+        progress: Option<CopyArgument>,
+    ) -> PyResult<PyCall> {
+        let progress = progress.map_or_else(CopyProgress::default, |(writes_done, after)| CopyProgress {
+            writes_done,
+            after,
+        });
+        let copied = self
+            .verbs()?
+            .copy_thread(source_thread_id, target_thread_id, progress);
+        Ok(PyCall::new(copied, |py, progress| {
+            object(
+                py,
+                progress?.map(|progress| (progress.writes_done, progress.after)),
+            )
         }))
+    }
+
+    fn prune(&self, thread_id: String, shapes: &PyShapeBook) -> PyResult<PyCall> {
+        let removal = self.verbs()?.prune(thread_id, Arc::clone(&shapes.0));
+        Ok(PyCall::new(removal, |py, removal| {
+            learning(py, removal, |removal| {
+                Ok(object(py, PyRemoval(Arc::new(removal)))?.into_bound(py))
+            })
+        }))
+    }
+
+    #[pyo3(signature = (removal, from_))]
+    fn remove(&self, removal: &PyRemoval, from_: usize) -> PyResult<PyCall> {
+        let left = self.verbs()?.remove(Arc::clone(&removal.0), from_);
+        Ok(PyCall::new(left, |py, left| object(py, left?)))
     }
 
     fn get_delta_channel_history(
@@ -304,6 +327,20 @@ fn learning<'py, T>(
         Err(error) => Err(error.into()),
     }
 }
+
+/// What a verb found to be removed.
+#[pyclass(name = "Removal", module = "langgraph_checkpoint_rust._core", frozen)]
+pub(super) struct PyRemoval(Arc<Removal>);
+
+#[pymethods]
+impl PyRemoval {
+    fn __len__(&self) -> usize {
+        self.0.steps.len()
+    }
+}
+
+/// `(all writes are copied, (namespace, checkpoint) copied last)`.
+type CopyArgument = (bool, Option<(String, String)>);
 
 /// The outlines of checkpoints that only their serializer can read.
 #[pyclass(name = "ShapeBook", module = "langgraph_checkpoint_rust._core", frozen)]

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
+use super::call::log_notices;
+
 /// Makes the Python object of an outcome, attached.
 pub(super) type Outcome = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
 
@@ -84,6 +86,7 @@ impl PyChannel {
             .read(&mut bytes)
             .is_ok_and(|count| count == bytes.len())
         {}
+        log_notices(py);
         let arrived = std::mem::take(&mut *self.shared.arrived());
         let outcomes = PyList::empty(py);
         for (token, outcome) in arrived {

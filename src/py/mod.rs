@@ -16,7 +16,7 @@ mod _core {
     use super::{Bound, PyModule, PyModuleMethods, PyResult, pyfunction};
 
     #[pymodule_export]
-    use super::backend::{PyShapeBook, PySqliteBackend};
+    use super::backend::{PyRemoval, PyShapeBook, PySqliteBackend};
     #[pymodule_export]
     use super::call::{PyCall, PyCancel};
     #[pymodule_export]
@@ -37,6 +37,9 @@ mod _core {
     fn plant_fault(name: &str) -> PyResult<()> {
         super::plant_fault(name)
     }
+
+    #[pymodule_export]
+    use crate::codec::{Codec, Part, Payload, Unpack};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

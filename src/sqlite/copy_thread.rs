@@ -1,19 +1,55 @@
-//! `copy_thread`: every row of a thread under another id, ids and parents unchanged.
+//! `copy_thread`: every row of a thread under another id, ids and parents unchanged. Writes come
+//! before checkpoints and older checkpoints before newer ones, so that whatever a reader of the copy
+//! meets half-way is whole.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
+use super::slice::Slice;
 use super::statements as sql;
 use crate::error::Result;
+use crate::model::CopyProgress;
 
-pub(super) fn copy_thread(connection: &Connection, source: &str, target: &str) -> Result<()> {
+/// What is left to copy from; None at the end.
+pub(super) fn copy_thread(
+    connection: &Connection,
+    source: &str,
+    target: &str,
+    progress: CopyProgress,
+) -> Result<Option<CopyProgress>> {
     if source == target {
-        return Ok(());
+        return Ok(None);
     }
-    connection
-        .prepare_cached(sql::COPY_CHECKPOINTS)?
-        .execute([source, target])?;
-    connection
-        .prepare_cached(sql::COPY_WRITES)?
-        .execute([source, target])?;
-    Ok(())
+    let slice = Slice::begin();
+    let mut progress = progress;
+    loop {
+        let (next_key, copy) = if progress.writes_done {
+            (sql::NEXT_CHECKPOINT_KEY, sql::COPY_CHECKPOINT)
+        } else {
+            (sql::NEXT_WRITES_KEY, sql::COPY_WRITES)
+        };
+        let after = progress.after.take();
+        let (ns, id) = after
+            .as_ref()
+            .map_or((None, None), |(ns, id)| (Some(ns), Some(id)));
+        let mut statement = connection.prepare_cached(next_key)?;
+        let mut rows = statement.query(params![source, ns, id])?;
+        let next: Option<(String, String)> = match rows.next()? {
+            Some(row) => Some((row.get(0)?, row.get(1)?)),
+            None => None,
+        };
+        drop(rows);
+        match next {
+            Some((ns, id)) => {
+                connection
+                    .prepare_cached(copy)?
+                    .execute(params![source, target, ns, id])?;
+                progress.after = Some((ns, id));
+            }
+            None if progress.writes_done => return Ok(None),
+            None => progress.writes_done = true,
+        }
+        if slice.is_over() {
+            return Ok(Some(progress));
+        }
+    }
 }

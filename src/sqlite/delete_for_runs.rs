@@ -1,37 +1,24 @@
-//! `delete_for_runs`: the checkpoints whose metadata names a run, and their writes.
+//! `delete_for_runs`: finds the checkpoints whose metadata names a run; `remove` deletes them.
 
-use rusqlite::{Connection, params};
-
+use super::engine::ReadTransaction;
 use super::statements as sql;
 use crate::error::Result;
-use crate::model::CheckpointKey;
+use crate::model::{CheckpointKey, Removal, RemovalStep};
 
-pub(super) fn delete_for_runs(connection: &Connection, run_ids: &[String]) -> Result<()> {
+pub(super) fn delete_for_runs(transaction: &ReadTransaction<'_>, run_ids: &[String]) -> Result<Removal> {
     let run_ids = serde_json::Value::from(run_ids).to_string();
-    let keys = connection
-        .prepare_cached(sql::SELECT_RUN_CHECKPOINTS)?
-        .query_map([run_ids], |row| {
-            Ok(CheckpointKey {
-                thread_id: row.get(0)?,
-                checkpoint_ns: row.get(1)?,
-                checkpoint_id: row.get(2)?,
-            })
-        })?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    for key in &keys {
-        delete_checkpoint(connection, key)?;
-    }
-    Ok(())
-}
-
-/// Removes one checkpoint and the writes stored at it.
-pub(super) fn delete_checkpoint(connection: &Connection, key: &CheckpointKey) -> Result<()> {
-    for statement in [sql::DELETE_CHECKPOINT_WRITES, sql::DELETE_CHECKPOINT] {
-        connection.prepare_cached(statement)?.execute(params![
-            key.thread_id,
-            key.checkpoint_ns,
-            key.checkpoint_id
-        ])?;
-    }
-    Ok(())
+    let mut statement = transaction
+        .connection
+        .prepare_cached(sql::SELECT_RUN_CHECKPOINTS)?;
+    let keys = statement.query_map([run_ids], |row| {
+        Ok(CheckpointKey {
+            thread_id: row.get(0)?,
+            checkpoint_ns: row.get(1)?,
+            checkpoint_id: row.get(2)?,
+        })
+    })?;
+    let steps = keys
+        .map(|key| Ok(RemovalStep::Checkpoint(key?)))
+        .collect::<Result<_>>()?;
+    Ok(Removal { steps })
 }

@@ -1,16 +1,39 @@
-//! `delete_thread`: both tables, one transaction.
+//! `delete_thread`: both tables. A thread too large for one slice loses its oldest checkpoints first,
+//! its root namespace last: until the end, its latest state is whole.
 
 use rusqlite::Connection;
 
+use super::remove::delete_checkpoint;
+use super::slice::Slice;
 use super::statements as sql;
 use crate::error::Result;
+use crate::model::CheckpointKey;
 
-pub(super) fn delete_thread(connection: &Connection, thread_id: &str) -> Result<()> {
-    connection
-        .prepare_cached(sql::DELETE_THREAD_CHECKPOINTS)?
-        .execute([thread_id])?;
-    connection
-        .prepare_cached(sql::DELETE_THREAD_WRITES)?
-        .execute([thread_id])?;
-    Ok(())
+/// True if something is left.
+pub(super) fn delete_thread(connection: &Connection, thread_id: &str) -> Result<bool> {
+    let slice = Slice::begin();
+    let keys = connection
+        .prepare_cached(sql::SELECT_THREAD_KEYS)?
+        .query_map([thread_id], |row| {
+            Ok(CheckpointKey {
+                thread_id: thread_id.to_owned(),
+                checkpoint_ns: row.get(0)?,
+                checkpoint_id: row.get(1)?,
+            })
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    for key in &keys {
+        if slice.is_over() {
+            return Ok(true);
+        }
+        delete_checkpoint(connection, key)?;
+    }
+    // Writes whose checkpoint was never stored.
+    let mut statement = connection.prepare_cached(sql::DELETE_SOME_THREAD_WRITES)?;
+    while statement.execute([thread_id])? > 0 {
+        if slice.is_over() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -246,7 +246,12 @@ impl<F> WriteWork<F> {
         F: FnMut(&Connection) -> Result<T> + Send + 'static,
     {
         let writer = shared.writer.as_ref().ok_or_else(|| shared.read_only());
-        let checked = writer.and_then(|writer| shared.check_replaced(true).map(|()| writer));
+        let checked = writer.and_then(|writer| {
+            shared
+                .check_replaced(true)
+                .and_then(|()| shared.check_foreign())
+                .map(|()| writer)
+        });
         let (writer, since) = match checked {
             Ok(writer) => (writer, Instant::now()),
             Err(error) => {

@@ -3,16 +3,15 @@
 //! close in the child would disturb the parent. Without the guard everything is closed before and
 //! opened again when it is used.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{gate, lock_guard, shared};
 
 /// Before a fork: waits until no connection is in use, for at most `patience`; false if some are.
 pub fn before(patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
     let quiet = gate::close(patience);
     if quiet && lock_guard::status() != lock_guard::Status::Active {
-        return shared::suspend_all(deadline);
+        return shared::suspend_all();
     }
     quiet
 }

@@ -43,17 +43,6 @@ pub(super) fn enter() -> Pass {
     }
 }
 
-/// Enters, unless a fork is under way.
-pub(super) fn try_enter() -> Option<Pass> {
-    INSIDE.fetch_add(1, Ordering::SeqCst);
-    if CLOSED.load(Ordering::SeqCst) == 0 {
-        DEPTH.with(|depth| depth.set(depth.get() + 1));
-        return Some(Pass(()));
-    }
-    INSIDE.fetch_sub(1, Ordering::SeqCst);
-    None
-}
-
 impl Drop for Pass {
     fn drop(&mut self) {
         DEPTH.with(|depth| depth.set(depth.get() - 1));

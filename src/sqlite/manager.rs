@@ -6,8 +6,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 
 use super::filesystem::{self, Verdict};
@@ -54,7 +54,7 @@ impl Location {
 /// Opens the writer; true if the database is new. It comes first: it makes the file, chooses the
 /// journal, and meets the errors.
 pub(super) fn open_writer(location: &Location, settings: &Settings) -> Result<(Connection, bool)> {
-    let (connection, created) = match location {
+    let (mut connection, created) = match location {
         Location::Memory => (Connection::open_in_memory()?, true),
         Location::File(path) => {
             decide_guard(path, settings)?;
@@ -69,28 +69,27 @@ pub(super) fn open_writer(location: &Location, settings: &Settings) -> Result<(C
             let created = !settings.read_only && create(path)?;
             let connection = Connection::open_with_flags(path, open_flags(settings))?;
             connection.busy_timeout(settings.busy_timeout)?;
-            if created {
-                // Takes effect only before the first table and before WAL.
-                set(&connection, path, "auto_vacuum", settings.auto_vacuum as i64)?;
-            }
             if !connection.is_readonly("main")? {
+                choose_vacuum(&connection, path, settings)?;
                 switch_journal(&connection, path, settings)?;
             }
             (connection, created)
         }
     };
-    configure(&connection, location.path(), settings, settings.writer_cache())?;
+    configure(
+        &mut connection,
+        location.path(),
+        settings,
+        settings.writer_cache(),
+    )?;
     Ok((connection, created))
 }
 
 /// Opens one of the pool's readers.
-pub(super) fn open_reader(
-    source: &SqliteConnectionManager,
-    path: &Path,
-    settings: &Settings,
-) -> Result<Connection> {
-    let connection = r2d2::ManageConnection::connect(source)?;
-    configure(&connection, path, settings, settings.reader_cache())?;
+pub(super) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection> {
+    // Not read-only: such a handle could not recover a WAL.
+    let mut connection = Connection::open_with_flags(path, open_flags(settings))?;
+    configure(&mut connection, path, settings, settings.reader_cache())?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
@@ -118,7 +117,7 @@ fn decide_guard(path: &Path, settings: &Settings) -> Result<()> {
     )))
 }
 
-pub(super) fn open_flags(settings: &Settings) -> OpenFlags {
+fn open_flags(settings: &Settings) -> OpenFlags {
     let access = if settings.read_only {
         OpenFlags::SQLITE_OPEN_READ_ONLY
     } else {
@@ -161,6 +160,19 @@ fn create(path: &Path) -> Result<bool> {
     }
 }
 
+/// Takes effect only before the first table and before WAL, whoever made the file: another process
+/// may be making its tables right now, and then its choice holds.
+fn choose_vacuum(connection: &Connection, path: &Path, settings: &Settings) -> Result<()> {
+    let is_empty = || connection.pragma_query_value(None, "page_count", |row| Ok(row.get::<_, i64>(0)? == 0));
+    if !is_empty()? {
+        return Ok(());
+    }
+    match set(connection, path, "auto_vacuum", settings.auto_vacuum as i64) {
+        Err(Error::SettingRefused { .. }) if !is_empty()? => Ok(()),
+        result => result,
+    }
+}
+
 fn switch_journal(connection: &Connection, path: &Path, settings: &Settings) -> Result<()> {
     let wanted = settings.journal_mode.as_str();
     let deadline = Instant::now() + settings.busy_timeout;
@@ -195,7 +207,7 @@ fn switch_journal(connection: &Connection, path: &Path, settings: &Settings) -> 
 }
 
 /// Applies what holds per connection.
-fn configure(connection: &Connection, path: &Path, settings: &Settings, cache: u64) -> Result<()> {
+fn configure(connection: &mut Connection, path: &Path, settings: &Settings, cache: u64) -> Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     connection.busy_timeout(settings.busy_timeout)?;
     set(connection, path, "synchronous", settings.synchronous as i64)?;
@@ -228,10 +240,10 @@ fn configure(connection: &Connection, path: &Path, settings: &Settings, cache: u
         )?;
         // The checkpointer does it: no commit pays for it.
         set(connection, path, "wal_autocheckpoint", 0)?;
-        connection.wal_hook(Some(|_, pages| {
+        connection.wal_hook(Some(|_: &mut Wal, pages| {
             WAL_PAGES.set(u32::try_from(pages).unwrap_or(0));
             Ok(())
-        }));
+        }))?;
     }
     for (name, option, wanted) in [
         (

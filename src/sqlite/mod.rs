@@ -16,14 +16,17 @@ mod job;
 mod list;
 pub mod lock_guard;
 mod manager;
+mod pool;
 mod prune;
 mod put;
 mod put_writes;
 mod reader;
+mod remove;
 mod row;
 mod schema;
 mod settings;
 mod shared;
+mod slice;
 mod statements;
 mod sync;
 mod transaction;
@@ -38,8 +41,8 @@ use std::sync::Arc;
 use crate::backend::Backend;
 use crate::error::Result;
 use crate::model::{
-    ChannelHistory, CheckpointKey, DeltaHistory, EncodedCheckpoint, EncodedWrites, ListFilter, Opened, Page,
-    PruneStrategy, Stats, StoredTuple, StoredWrite,
+    ChannelHistory, CheckpointKey, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedWrites, ListFilter,
+    Opened, Page, Removal, Stats, StoredTuple, StoredWrite,
 };
 use crate::pending::Pending;
 use crate::shape::ShapeBook;
@@ -130,28 +133,38 @@ impl Backend for SqliteBackend {
         )
     }
 
-    fn delete_thread(&self, thread_id: String) -> Pending<()> {
+    fn delete_thread(&self, thread_id: String) -> Pending<bool> {
         self.engine.write(0, move |connection| {
             delete_thread::delete_thread(connection, &thread_id)
         })
     }
 
-    fn delete_for_runs(&self, run_ids: Vec<String>) -> Pending<()> {
-        self.engine.write(0, move |connection| {
-            delete_for_runs::delete_for_runs(connection, &run_ids)
+    fn delete_for_runs(&self, run_ids: Vec<String>) -> Pending<Removal> {
+        self.engine.read(Removal::default, move |transaction| {
+            delete_for_runs::delete_for_runs(transaction, &run_ids)
         })
     }
 
-    fn copy_thread(&self, source: String, target: String) -> Pending<()> {
+    fn copy_thread(
+        &self,
+        source: String,
+        target: String,
+        progress: CopyProgress,
+    ) -> Pending<Option<CopyProgress>> {
         self.engine.write(0, move |connection| {
-            copy_thread::copy_thread(connection, &source, &target)
+            copy_thread::copy_thread(connection, &source, &target, progress.clone())
         })
     }
 
-    fn prune(&self, thread_id: String, strategy: PruneStrategy, shapes: Arc<ShapeBook>) -> Pending<()> {
-        self.engine.write(0, move |connection| {
-            prune::prune(connection, &thread_id, strategy, &shapes)
+    fn prune(&self, thread_id: String, shapes: Arc<ShapeBook>) -> Pending<Removal> {
+        self.engine.read(Removal::default, move |transaction| {
+            prune::prune(transaction, &thread_id, &shapes)
         })
+    }
+
+    fn remove(&self, removal: Arc<Removal>, from: usize) -> Pending<usize> {
+        self.engine
+            .write(0, move |connection| remove::remove(connection, &removal, from))
     }
 
     fn get_delta_channel_history(

@@ -1,4 +1,4 @@
-//! `prune`: keeps the newest checkpoint of each namespace and all that reading it needs.
+//! `prune`: finds what need not be kept; `remove` deletes it. It keeps the newest checkpoint of each namespace and all that reading it needs.
 //!
 //! Kept, per namespace: the head (greatest id); its descendants, which sort before it when another
 //! process' clock was behind; the parent that holds the pending sends of a checkpoint from before
@@ -13,12 +13,11 @@ use std::sync::Arc;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
-use super::delete_for_runs::delete_checkpoint;
-use super::delete_thread::delete_thread;
+use super::engine::ReadTransaction;
 use super::row;
 use super::statements as sql;
 use crate::error::{Error, Result};
-use crate::model::{CheckpointKey, PruneStrategy, TypedValue};
+use crate::model::{CheckpointKey, Removal, RemovalStep, TypedValue};
 use crate::shape::{Shape, ShapeBook, UNKNOWN_BYTES, VERSION_WITH_SENDS};
 
 /// One checkpoint of the tree.
@@ -34,14 +33,11 @@ struct Node {
 type Namespace = BTreeMap<String, Node>;
 
 pub(super) fn prune(
-    connection: &Connection,
+    transaction: &ReadTransaction<'_>,
     thread_id: &str,
-    strategy: PruneStrategy,
     shapes: &ShapeBook,
-) -> Result<()> {
-    if strategy == PruneStrategy::Delete {
-        return delete_thread(connection, thread_id);
-    }
+) -> Result<Removal> {
+    let connection = transaction.connection;
     let tree = read_tree(connection, thread_id)?;
     let mut outlines = Outlines {
         connection,
@@ -61,6 +57,7 @@ pub(super) fn prune(
     let empty = HashSet::new();
     let saved_roots = tree.get("");
     let kept_roots = kept.get("").unwrap_or(&empty);
+    let mut removal = Removal::default();
     for (checkpoint_ns, namespace) in &tree {
         let call_root = namespace
             .last_key_value()
@@ -69,49 +66,57 @@ pub(super) fn prune(
             && call_root.is_some_and(|root| {
                 saved_roots.is_some_and(|roots| roots.contains_key(root)) && !kept_roots.contains(root)
             });
-        if finished {
-            for statement in [sql::DELETE_NAMESPACE_WRITES, sql::DELETE_NAMESPACE_CHECKPOINTS] {
-                connection
-                    .prepare_cached(statement)?
-                    .execute([thread_id, checkpoint_ns])?;
-            }
+        let kept = if finished {
+            None
         } else {
-            sweep(
-                connection,
-                thread_id,
-                checkpoint_ns,
-                namespace,
-                kept.get(checkpoint_ns.as_str()).unwrap_or(&empty),
-            )?;
+            kept.get(checkpoint_ns.as_str())
+        };
+        sweep(
+            &mut removal,
+            thread_id,
+            checkpoint_ns,
+            namespace,
+            kept.unwrap_or(&empty),
+        );
+        if finished {
+            removal.steps.push(RemovalStep::NamespaceWrites {
+                thread_id: thread_id.to_owned(),
+                checkpoint_ns: checkpoint_ns.clone(),
+            });
         }
     }
-    Ok(())
+    Ok(removal)
 }
 
-/// Deletes what is not kept, and cuts the parents that went.
+/// Cuts the parents that go, then deletes what is not kept: a removal that stops half-way leaves no
+/// parent that is not there.
 fn sweep(
-    connection: &Connection,
+    removal: &mut Removal,
     thread_id: &str,
     checkpoint_ns: &str,
     namespace: &Namespace,
     kept: &HashSet<String>,
-) -> Result<()> {
+) {
+    let key = |checkpoint_id: &String| CheckpointKey {
+        thread_id: thread_id.to_owned(),
+        checkpoint_ns: checkpoint_ns.to_owned(),
+        checkpoint_id: checkpoint_id.clone(),
+    };
     let goes = |id: &String| namespace.contains_key(id) && !kept.contains(id);
     for (checkpoint_id, node) in namespace {
-        if goes(checkpoint_id) {
-            let key = CheckpointKey {
-                thread_id: thread_id.to_owned(),
-                checkpoint_ns: checkpoint_ns.to_owned(),
-                checkpoint_id: checkpoint_id.clone(),
-            };
-            delete_checkpoint(connection, &key)?;
-        } else if node.parent.as_ref().is_some_and(goes) {
-            connection
-                .prepare_cached(sql::CUT_PARENT)?
-                .execute([thread_id, checkpoint_ns, checkpoint_id])?;
+        if let Some(parent) = &node.parent
+            && goes(parent)
+            && !goes(checkpoint_id)
+        {
+            removal
+                .steps
+                .push(RemovalStep::CutParent(key(checkpoint_id), parent.clone()));
         }
     }
-    Ok(())
+    let gone = namespace.keys().filter(|id| goes(id));
+    removal
+        .steps
+        .extend(gone.map(|id| RemovalStep::Checkpoint(key(id))));
 }
 
 fn read_tree(connection: &Connection, thread_id: &str) -> Result<BTreeMap<String, Namespace>> {

@@ -1,18 +1,12 @@
-//! The pool's connections: how they are made, when they are discarded, how a running one is stopped.
+//! A connection that reads, and that can be stopped in the middle of a statement.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
-use super::manager::{open_flags, open_reader};
-use super::settings::Settings;
 use super::sync::lock;
-use super::{gate, lock_guard};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::pending::{Cancel, GiveUp};
 
 /// Virtual machine steps between two looks whether a reader shall stop: some 0.2 ms.
@@ -21,27 +15,12 @@ const STEPS: i32 = 10_000;
 /// How often a reader that runs long looks for signals.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Makes the pool's readers.
-#[derive(Debug)]
-pub(super) struct ReaderManager {
-    inner: SqliteConnectionManager,
-    path: PathBuf,
-    settings: Arc<Settings>,
-    open: Arc<AtomicU32>,
-}
-
-/// A reader that is counted while it lives, and that can be stopped in the middle of a statement.
+/// A reader.
 #[derive(Debug)]
 pub(super) struct Reader {
     connection: Connection,
     stop: Arc<Mutex<Stop>>,
-    /// Last: what it counts is closed by then.
-    _counted: Counted,
 }
-
-/// One open reader.
-#[derive(Debug)]
-struct Counted(Arc<AtomicU32>);
 
 /// What the operation that a reader runs now is stopped by.
 #[derive(Debug, Default)]
@@ -67,6 +46,14 @@ impl Stop {
 }
 
 impl Reader {
+    pub(super) fn new(mut connection: Connection) -> Result<Self> {
+        let stop = Arc::new(Mutex::new(Stop::default()));
+        let wanted = Arc::clone(&stop);
+        // Not `sqlite3_interrupt`: that one would also stop what the connection runs next.
+        connection.progress_handler(STEPS, Some(move || lock(&wanted).wanted()))?;
+        Ok(Self { connection, stop })
+    }
+
     /// Runs `job`; it ends early, with `Interrupted`, when it is given up or cancelled.
     pub(super) fn run<T>(
         &self,
@@ -83,66 +70,9 @@ impl Reader {
         *lock(&self.stop) = Stop::default();
         result
     }
-}
 
-impl Counted {
-    fn new(open: &Arc<AtomicU32>) -> Self {
-        open.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(open))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl ReaderManager {
-    /// `open` counts the readers that live.
-    pub(super) fn new(path: &Path, settings: Arc<Settings>, open: Arc<AtomicU32>) -> Self {
-        // Readers create temporary b-trees only; a read-only handle could not recover a WAL.
-        let inner = SqliteConnectionManager::file(path).with_flags(open_flags(&settings));
-        Self {
-            inner,
-            path: path.to_path_buf(),
-            settings,
-            open,
-        }
-    }
-}
-
-impl r2d2::ManageConnection for ReaderManager {
-    type Connection = Reader;
-    type Error = Error;
-
-    fn connect(&self) -> Result<Reader> {
-        let _pass = if lock_guard::status() == lock_guard::Status::Active {
-            gate::enter()
-        } else {
-            // A fork waits until all readers are closed, and the pool's thread, which is in here, keeps
-            // the pool alive. It tries again.
-            gate::try_enter().ok_or(Error::Interrupted)?
-        };
-        let counted = Counted::new(&self.open);
-        let connection = open_reader(&self.inner, &self.path, &self.settings)?;
-        let stop = Arc::new(Mutex::new(Stop::default()));
-        let wanted = Arc::clone(&stop);
-        connection.progress_handler(STEPS, Some(move || lock(&wanted).wanted()))?;
-        Ok(Reader {
-            connection,
-            stop,
-            _counted: counted,
-        })
-    }
-
-    /// A local file cannot go away between two calls as a server can.
-    fn is_valid(&self, _: &mut Reader) -> Result<()> {
-        Ok(())
-    }
-
-    /// On return: a reader with a transaction left open, or above `pool_size`, is closed.
-    fn has_broken(&self, reader: &mut Reader) -> bool {
-        !reader.connection.is_autocommit() || self.open.load(Ordering::Relaxed) > self.settings.pool_size
+    /// Whether no transaction was left open.
+    pub(super) fn is_clean(&self) -> bool {
+        self.connection.is_autocommit()
     }
 }

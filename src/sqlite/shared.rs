@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -12,15 +12,18 @@ use rusqlite::Connection;
 use super::checkpointer::Checkpointer;
 use super::gate;
 use super::manager::{self, Location};
-use super::reader::ReaderManager;
+use super::pool::Pool;
+use super::reader::Reader;
 use super::schema::{self, Schema};
-use super::settings::Settings;
+use super::settings::{OnForeignSqlite, Settings};
 use super::sync::lock;
 use super::transaction::Transaction;
 use super::workers::Workers;
 use super::writer::Writer;
+use super::{foreign_sqlite, lock_guard};
 use crate::error::{Error, Result};
 use crate::model::{Opened, ReaderStats, Stats};
+use crate::notice;
 use crate::pending::{Cancel, GiveUp};
 
 /// A file is the same file whatever its path. A reader that never writes is kept apart.
@@ -34,11 +37,8 @@ static LIVE: AtomicUsize = AtomicUsize::new(0);
 /// How long one wait for a reader lasts before signals are looked at and a fork may pass.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How long a close waits for readers that the pool's own thread has just opened.
-const CLOSING: Duration = Duration::from_secs(1);
-
-/// Between two looks whether a connection is closed.
-const PAUSE: Duration = Duration::from_micros(50);
+/// How often, in milliseconds, to look for a second SQLite library: a look takes some 0.2 ms.
+const LOOK_FOREIGN_EVERY: u64 = 1_000;
 
 /// How often, in milliseconds, a read checks that the path still leads to the open file. A write always does.
 const CHECK_EVERY: u64 = 250;
@@ -57,18 +57,15 @@ pub(super) struct Shared {
     identity: Option<Identity>,
     since: Instant,
     checked: AtomicU64,
+    foreign_looked: AtomicU64,
+    foreign_seen: AtomicBool,
     /// The process and the fork generation that opened it.
     process: u32,
     generation: u64,
 }
 
 enum Readers {
-    /// None while it is suspended for a fork.
-    Pool {
-        pool: Mutex<Option<r2d2::Pool<ReaderManager>>>,
-        /// Readers that live, in use or idle.
-        open: Arc<AtomicU32>,
-    },
+    Pool(Pool),
     /// A database in memory has one connection: the writer's.
     Writer,
 }
@@ -88,22 +85,16 @@ impl Shared {
         let Some(identity) = opened.identity else {
             return Ok(Arc::new(opened));
         };
-        let opened = Arc::new(opened);
-        let first = {
-            let mut open = lock(&OPEN);
-            let open = open.get_or_insert_default();
-            let first = open.get(&identity).and_then(ours);
-            if first.is_none() {
-                open.retain(|_, other| other.strong_count() > 0);
-                open.insert(identity, Arc::downgrade(&opened));
-            }
-            first
-        };
-        match first {
+        let mut open = lock(&OPEN);
+        let open = open.get_or_insert_default();
+        if let Some(shared) = open.get(&identity).and_then(usable) {
             // Another thread was faster; ours is closed again.
-            Some(shared) => shared.agreeing(settings),
-            None => Ok(opened),
+            return shared.agreeing(settings);
         }
+        let shared = Arc::new(opened);
+        open.retain(|_, other| other.strong_count() > 0);
+        open.insert(identity, Arc::downgrade(&shared));
+        Ok(shared)
     }
 
     fn agreeing(self: Arc<Self>, settings: &Settings) -> Result<Arc<Self>> {
@@ -135,10 +126,11 @@ impl Shared {
         let path = location.path();
         let readers = match location {
             Location::Memory => Readers::Writer,
-            Location::File(_) => Readers::Pool {
-                pool: Mutex::default(),
-                open: Arc::default(),
-            },
+            Location::File(path) => {
+                let (path, settings_) = (path.clone(), Arc::clone(settings));
+                let connect = move || Reader::new(manager::open_reader(&path, &settings_)?);
+                Readers::Pool(Pool::new(settings, Box::new(connect)))
+            }
         };
         let reconnect = {
             let (location, settings) = (location.clone(), Arc::clone(settings));
@@ -191,6 +183,8 @@ impl Shared {
             identity,
             since: Instant::now(),
             checked: AtomicU64::new(0),
+            foreign_looked: AtomicU64::new(0),
+            foreign_seen: AtomicBool::new(false),
             process: std::process::id(),
             generation: gate::generation(),
         })
@@ -208,26 +202,16 @@ impl Shared {
         cancel: &Cancel,
         job: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
-        let Readers::Pool { pool, open } = &self.readers else {
+        let Readers::Pool(pool) = &self.readers else {
             let writer = self.writer.as_ref().ok_or_else(|| self.read_only())?;
             return writer.with_connection(job);
         };
         let started = Instant::now();
         loop {
             let pass = gate::enter();
-            let pool = {
-                let path = self.location.path();
-                lock(pool)
-                    .get_or_insert_with(|| self::pool(path, &self.settings, open))
-                    .clone()
-            };
-            if let Ok(reader) = pool.get_timeout(LOOK.min(self.settings.pool_timeout)) {
-                let result = reader.run(give_up, cancel, job);
-                drop((reader, pool));
-                drop(pass);
-                return result;
+            if let Some(reader) = pool.lend(LOOK.min(self.settings.pool_timeout))? {
+                return reader.run(give_up, cancel, job);
             }
-            drop(pool);
             drop(pass);
             let waited = started.elapsed();
             if give_up() || cancel.is_cancelled() {
@@ -235,11 +219,8 @@ impl Shared {
             }
             if waited >= self.settings.pool_timeout {
                 let path = self.location.path().to_path_buf();
-                return Err(Error::PoolTimeout {
-                    path,
-                    size: self.settings.pool_size + self.settings.max_overflow,
-                    waited,
-                });
+                let size = pool.stats().size;
+                return Err(Error::PoolTimeout { path, size, waited });
             }
         }
     }
@@ -263,17 +244,42 @@ impl Shared {
         })
     }
 
-    /// Closes every connection; each is opened again when it is used. False if one is open still.
-    fn suspend(&self, deadline: Instant) -> bool {
-        if let Readers::Pool { pool, open } = &self.readers {
-            *lock(pool) = None;
-            // The pool's own thread may not have let go of what it has just opened.
-            while open.load(Ordering::Acquire) > 0 {
-                if Instant::now() >= deadline {
-                    return false;
-                }
-                std::thread::sleep(PAUSE);
+    /// Where no guard protects the locks: looks, at most once a second, for a second library in this
+    /// process that has the file open.
+    pub(super) fn check_foreign(&self) -> Result<()> {
+        if lock_guard::status() == lock_guard::Status::Active || self.identity.is_none() {
+            return Ok(());
+        }
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let looked = self.foreign_looked.load(Ordering::Relaxed);
+        if looked == 0 || now >= looked.saturating_add(LOOK_FOREIGN_EVERY) {
+            self.foreign_looked.store(now.max(1), Ordering::Relaxed);
+            let path = self.location.path();
+            let seen = foreign_sqlite::is_present(path);
+            if seen && !self.foreign_seen.swap(seen, Ordering::Relaxed) {
+                notice::leave(
+                    Error::ForeignSqlite {
+                        path: path.to_path_buf(),
+                    }
+                    .to_string(),
+                );
             }
+            self.foreign_seen.store(seen, Ordering::Relaxed);
+        }
+        if self.foreign_seen.load(Ordering::Relaxed)
+            && self.settings.on_foreign_sqlite == OnForeignSqlite::Refuse
+        {
+            return Err(Error::ForeignSqlite {
+                path: self.location.path().to_path_buf(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Closes every connection; each is opened again when it is used.
+    fn suspend(&self) {
+        if let Readers::Pool(pool) = &self.readers {
+            pool.clear();
         }
         if let Some(checkpointer) = &self.checkpointer {
             checkpointer.suspend();
@@ -283,7 +289,6 @@ impl Shared {
         {
             writer.suspend();
         }
-        true
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -305,14 +310,7 @@ impl Shared {
     pub(super) fn stats(&self) -> Stats {
         let readers = match &self.readers {
             Readers::Writer => ReaderStats::default(),
-            Readers::Pool { pool, .. } => {
-                let state = lock(pool).as_ref().map(r2d2::Pool::state);
-                ReaderStats {
-                    open: state.as_ref().map_or(0, |state| state.connections),
-                    idle: state.as_ref().map_or(0, |state| state.idle_connections),
-                    size: self.settings.pool_size + self.settings.max_overflow,
-                }
-            }
+            Readers::Pool(pool) => pool.stats(),
         };
         let writer = self.writer.as_ref().map(|writer| writer.stats());
         let wal = self
@@ -339,9 +337,11 @@ impl Drop for Shared {
         if let Some(writer) = &self.writer {
             writer.close();
         }
-        // A fork that came now would find readers open that no table names any more.
-        let _pass = gate::enter();
-        self.suspend(Instant::now() + CLOSING);
+        {
+            // No connection is closed while a fork is under way.
+            let _pass = gate::enter();
+            self.suspend();
+        }
         if self.identity.is_some() {
             LIVE.fetch_sub(1, Ordering::SeqCst);
         }
@@ -359,48 +359,31 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-fn pool(path: &Path, settings: &Arc<Settings>, open: &Arc<AtomicU32>) -> r2d2::Pool<ReaderManager> {
-    r2d2::Pool::builder()
-        .max_size(settings.pool_size + settings.max_overflow)
-        .min_idle(Some(0))
-        .test_on_check_out(false)
-        .max_lifetime(settings.pool_recycle)
-        .idle_timeout(None)
-        .connection_timeout(settings.pool_timeout)
-        .error_handler(Box::new(r2d2::NopErrorHandler))
-        .build_unchecked(ReaderManager::new(path, Arc::clone(settings), Arc::clone(open)))
-}
-
-/// Closes every connection of this process, before a fork without the lock guard. False if some are
-/// open still at the deadline.
-///
-/// One that another thread is just closing is not in the table any more, and not closed before that
-/// thread passes the gate.
-pub(super) fn suspend_all(deadline: Instant) -> bool {
+/// Closes every connection of this process, before a fork without the lock guard. False if a file is
+/// being closed by a thread that waits for the fork: it is not in the table any more.
+pub(super) fn suspend_all() -> bool {
     let open: Vec<_> = lock(&OPEN)
         .iter()
         .flatten()
         .filter_map(|(_, shared)| shared.upgrade())
         .collect();
-    let mut closed = LIVE.load(Ordering::SeqCst) == open.len();
-    for shared in open {
-        closed &= shared.suspend(deadline);
+    for shared in &open {
+        shared.suspend();
     }
-    closed
+    LIVE.load(Ordering::SeqCst) == open.len()
 }
 
 fn find(identity: Identity) -> Option<Arc<Shared>> {
-    let found = lock(&OPEN).as_ref()?.get(&identity).and_then(ours);
-    found
+    lock(&OPEN).as_ref()?.get(&identity).and_then(usable)
 }
 
-/// What this process opened, if it is open still.
-fn ours(shared: &Weak<Shared>) -> Option<Arc<Shared>> {
+/// The connections, unless they were inherited over a fork: to use or to close those would disturb
+/// the parent.
+fn usable(shared: &Weak<Shared>) -> Option<Arc<Shared>> {
     let shared = shared.upgrade()?;
     if shared.is_ours() {
         return Some(shared);
     }
-    // Inherited over a fork: to close it here would disturb the parent.
     std::mem::forget(shared);
     None
 }

@@ -107,11 +107,6 @@ LEFT JOIN writes AS w ON w.thread_id = c.thread_id AND w.checkpoint_ns = c.check
     AND w.checkpoint_id = c.checkpoint_id",
 };
 
-pub(super) const DELETE_THREAD_CHECKPOINTS: &str = "DELETE FROM checkpoints WHERE thread_id = ?1";
-pub(super) const DELETE_THREAD_WRITES: &str = "DELETE FROM writes WHERE thread_id = ?1";
-
-pub(super) const DELETE_NAMESPACE_CHECKPOINTS: &str =
-    "DELETE FROM checkpoints WHERE thread_id = ?1 AND checkpoint_ns = ?2";
 pub(super) const DELETE_NAMESPACE_WRITES: &str =
     "DELETE FROM writes WHERE thread_id = ?1 AND checkpoint_ns = ?2";
 
@@ -127,17 +122,36 @@ pub(super) const SELECT_RUN_CHECKPOINTS: &str = concat!(
     ", '$.run_id') IN (SELECT value FROM json_each(?1))"
 );
 
-pub(super) const COPY_CHECKPOINTS: &str = "
+/// Subgraphs before the root graph, old before new.
+pub(super) const SELECT_THREAD_KEYS: &str = "
+SELECT checkpoint_ns, checkpoint_id FROM checkpoints
+WHERE thread_id = ?1 ORDER BY checkpoint_ns DESC, checkpoint_id";
+
+pub(super) const DELETE_SOME_THREAD_WRITES: &str = "
+DELETE FROM writes WHERE rowid IN (SELECT rowid FROM writes WHERE thread_id = ?1 LIMIT 256)";
+
+/// The key after `(?2, ?3)`; the first one after NULLs.
+pub(super) const NEXT_CHECKPOINT_KEY: &str = "
+SELECT checkpoint_ns, checkpoint_id FROM checkpoints
+WHERE thread_id = ?1 AND (checkpoint_ns, checkpoint_id) > (ifnull(?2, ''), ifnull(?3, ''))
+ORDER BY checkpoint_ns, checkpoint_id LIMIT 1";
+
+pub(super) const NEXT_WRITES_KEY: &str = "
+SELECT checkpoint_ns, checkpoint_id FROM writes
+WHERE thread_id = ?1 AND (checkpoint_ns, checkpoint_id) > (ifnull(?2, ''), ifnull(?3, ''))
+ORDER BY checkpoint_ns, checkpoint_id LIMIT 1";
+
+pub(super) const COPY_CHECKPOINT: &str = "
 INSERT OR REPLACE INTO checkpoints
     (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata)
 SELECT ?2, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata
-FROM checkpoints WHERE thread_id = ?1";
+FROM checkpoints WHERE thread_id = ?1 AND checkpoint_ns = ?3 AND checkpoint_id = ?4";
 
 pub(super) const COPY_WRITES: &str = "
 INSERT OR REPLACE INTO writes
     (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value)
 SELECT ?2, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value
-FROM writes WHERE thread_id = ?1";
+FROM writes WHERE thread_id = ?1 AND checkpoint_ns = ?3 AND checkpoint_id = ?4";
 
 /// The tree of a thread: per checkpoint its parent, the root checkpoint its subgraph call started
 /// from, and the channels with delta counters (a JSON object).
@@ -156,7 +170,7 @@ SELECT EXISTS (SELECT 1 FROM writes
 
 pub(super) const CUT_PARENT: &str = "
 UPDATE checkpoints SET parent_checkpoint_id = NULL
-WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3";
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND parent_checkpoint_id = ?4";
 
 /// The keys of one page of `list`, with a parameter for each `?`: see `list.rs`.
 pub(super) fn list_keys(filter: &ListFilter, after: bool) -> String {

@@ -63,6 +63,8 @@ fn outlives_its_parent(scene: &Scene) {
     let connection = scene.open();
     connection.execute_batch("BEGIN IMMEDIATE").unwrap();
     fork(|| {
+        // Not the parent: the child must have come through the fork.
+        say("forked");
         let end = scene.database.with_extension("end");
         while !end.exists() {
             thread::sleep(Duration::from_millis(5));
@@ -70,7 +72,6 @@ fn outlives_its_parent(scene: &Scene) {
         std::fs::remove_file(end).unwrap();
         leave(0);
     });
-    say("forked");
     wait();
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The search for the owner of an OFD lock gives up after this long.
-const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The write lock's byte in the `-shm` file.
 const WAL_WRITE: (u64, u64) = (120, 120);

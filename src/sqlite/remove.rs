@@ -1,0 +1,51 @@
+//! `remove`: carries out, in slices, what `prune` and `delete_for_runs` found.
+
+use rusqlite::{Connection, params};
+
+use super::slice::Slice;
+use super::statements as sql;
+use crate::error::Result;
+use crate::model::{CheckpointKey, Removal, RemovalStep};
+
+/// Takes the steps from `from` on; the number of the first one that is left.
+pub(super) fn remove(connection: &Connection, removal: &Removal, from: usize) -> Result<usize> {
+    let slice = Slice::begin();
+    let mut done = from;
+    for step in removal.steps.iter().skip(from) {
+        match step {
+            RemovalStep::CutParent(key, parent) => {
+                connection.prepare_cached(sql::CUT_PARENT)?.execute(params![
+                    key.thread_id,
+                    key.checkpoint_ns,
+                    key.checkpoint_id,
+                    parent
+                ])?;
+            }
+            RemovalStep::Checkpoint(key) => delete_checkpoint(connection, key)?,
+            RemovalStep::NamespaceWrites {
+                thread_id,
+                checkpoint_ns,
+            } => {
+                let mut statement = connection.prepare_cached(sql::DELETE_NAMESPACE_WRITES)?;
+                statement.execute([thread_id, checkpoint_ns])?;
+            }
+        }
+        done += 1;
+        if slice.is_over() {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// Removes one checkpoint and the writes stored at it.
+pub(super) fn delete_checkpoint(connection: &Connection, key: &CheckpointKey) -> Result<()> {
+    for statement in [sql::DELETE_CHECKPOINT_WRITES, sql::DELETE_CHECKPOINT] {
+        connection.prepare_cached(statement)?.execute(params![
+            key.thread_id,
+            key.checkpoint_ns,
+            key.checkpoint_id
+        ])?;
+    }
+    Ok(())
+}
