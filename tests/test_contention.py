@@ -7,6 +7,7 @@ import json
 import os
 import statistics
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,6 @@ from langgraph_checkpoint_rust import AsyncRustSqliteSaver, RustSqliteSaver, _co
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 WORKER = """
 import json, sqlite3, sys, threading, time
@@ -153,7 +153,7 @@ def test_a_paused_alist_does_not_either(path: Path) -> None:
     async def main() -> None:
         async with AsyncRustSqliteSaver(path, journal_size_limit=LIMIT, wal_autocheckpoint=200) as saver:
             await asyncio.to_thread(grow, saver, 100)
-            paused = saver.alist(config_of("growing"))
+            paused: Any = saver.alist(config_of("growing"))
             await anext(paused)
             await asyncio.to_thread(grow, saver, 3000)
             assert await asyncio.to_thread(within, 10, lambda: saver.stats()["wal"]["bytes"] <= LIMIT)
@@ -187,9 +187,7 @@ def test_the_wal_shrinks_by_itself_once_a_reader_of_another_process_leaves(path:
         tell(reader)
         expect_line(reader, "left")
         assert within(10, lambda: saver.stats()["wal"]["bytes"] <= LIMIT), saver.stats()["wal"]
-        threads = [
-            open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task")
-        ]
+        threads = [comm.read_text() for comm in Path("/proc/self/task").glob("*/comm")]
         assert sum(name.startswith("lgcheckpoint-wa") for name in threads) == 1
         reader.communicate()
 
