@@ -267,8 +267,9 @@ def main() -> None:
     parser.add_argument("--profile", nargs=2, metavar=("KIND", "LEVEL"), help="ours alone, for perf")
     options = parser.parse_args()
     if options.profile:
+        kind, level = options.profile
         with tempfile.TemporaryDirectory(prefix="concurrency-") as directory:
-            rate = throughput(Contender(*options.profile, side="rust"), Path(directory), WORKERS[-1], 1 << 14)
+            rate = throughput(Contender(kind, level, "rust"), Path(directory), WORKERS[-1], 1 << 14)
         print(f"{rate:,.0f} operations per second")
         return
     repetitions = 1 if options.quick else options.repetitions
