@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 
 use super::filesystem::{self, Verdict};
@@ -53,7 +54,7 @@ impl Location {
 /// Opens the writer; true if the database is new. It comes first: it makes the file, chooses the
 /// journal, and meets the errors.
 pub(super) fn open_writer(location: &Location, settings: &Settings) -> Result<(Connection, bool)> {
-    let (connection, created) = match location {
+    let (mut connection, created) = match location {
         Location::Memory => (Connection::open_in_memory()?, true),
         Location::File(path) => {
             decide_guard(path, settings)?;
@@ -75,15 +76,20 @@ pub(super) fn open_writer(location: &Location, settings: &Settings) -> Result<(C
             (connection, created)
         }
     };
-    configure(&connection, location.path(), settings, settings.writer_cache())?;
+    configure(
+        &mut connection,
+        location.path(),
+        settings,
+        settings.writer_cache(),
+    )?;
     Ok((connection, created))
 }
 
 /// Opens one of the pool's readers.
 pub(super) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection> {
     // Not read-only: such a handle could not recover a WAL.
-    let connection = Connection::open_with_flags(path, open_flags(settings))?;
-    configure(&connection, path, settings, settings.reader_cache())?;
+    let mut connection = Connection::open_with_flags(path, open_flags(settings))?;
+    configure(&mut connection, path, settings, settings.reader_cache())?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
@@ -201,7 +207,7 @@ fn switch_journal(connection: &Connection, path: &Path, settings: &Settings) -> 
 }
 
 /// Applies what holds per connection.
-fn configure(connection: &Connection, path: &Path, settings: &Settings, cache: u64) -> Result<()> {
+fn configure(connection: &mut Connection, path: &Path, settings: &Settings, cache: u64) -> Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     connection.busy_timeout(settings.busy_timeout)?;
     set(connection, path, "synchronous", settings.synchronous as i64)?;
@@ -234,10 +240,10 @@ fn configure(connection: &Connection, path: &Path, settings: &Settings, cache: u
         )?;
         // The checkpointer does it: no commit pays for it.
         set(connection, path, "wal_autocheckpoint", 0)?;
-        connection.wal_hook(Some(|_, pages| {
+        connection.wal_hook(Some(|_: &mut Wal, pages| {
             WAL_PAGES.set(u32::try_from(pages).unwrap_or(0));
             Ok(())
-        }));
+        }))?;
     }
     for (name, option, wanted) in [
         (

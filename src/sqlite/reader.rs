@@ -46,7 +46,7 @@ impl Stop {
 }
 
 impl Reader {
-    pub(super) fn new(connection: Connection) -> Result<Self> {
+    pub(super) fn new(mut connection: Connection) -> Result<Self> {
         let stop = Arc::new(Mutex::new(Stop::default()));
         let wanted = Arc::clone(&stop);
         // Not `sqlite3_interrupt`: that one would also stop what the connection runs next.
