@@ -5,6 +5,8 @@
 
 pub mod backend;
 pub mod error;
+#[doc(hidden)]
+pub mod faults;
 pub mod model;
 pub mod notice;
 pub mod pending;

@@ -1,9 +1,11 @@
 //! Calls that have begun. A verb returns one; the caller waits for it or is called back.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 
 /// Receives the outcome, on whatever thread made it. Must not block.
 pub type Done<T> = Box<dyn FnOnce(Result<T>) + Send>;
@@ -42,29 +44,57 @@ pub trait Work<T>: Send {
     fn then(self: Box<Self>, done: Done<T>) -> Cancel;
 }
 
+fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
 /// A call that is ready to be carried out.
 #[must_use = "a call is carried out by `wait` or `then`"]
 pub struct Pending<T>(Box<dyn Work<T>>);
 
-impl<T> Pending<T> {
+impl<T: 'static> Pending<T> {
     /// Wraps the work of a backend.
     pub fn new(work: impl Work<T> + 'static) -> Self {
         Self(Box::new(work))
     }
 
     /// Blocks until the call is done, or until `give_up` says true.
+    ///
+    /// A panic is an error of this call, not Python's `PanicException`, which is no `Exception`:
+    /// servers that catch those would lose a worker to it.
     pub fn wait_unless(self, give_up: GiveUp) -> Result<T> {
-        self.0.wait(give_up)
+        let work = AssertUnwindSafe(|| {
+            faults::trip(Fault::PanicAtEntry);
+            self.0.wait(give_up)
+        });
+        catch_unwind(work).unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref())))
     }
 
     /// Blocks until the call is done.
     pub fn wait(self) -> Result<T> {
-        self.0.wait(patient)
+        self.wait_unless(patient)
     }
 
     /// Returns at once; `done` is called on another thread.
     pub fn then(self, done: Done<T>) -> Cancel {
-        self.0.then(done)
+        // Whoever comes first tells the caller: the work, or its panic.
+        let done = Arc::new(Mutex::new(Some(done)));
+        let told = Arc::clone(&done);
+        let tell = move |result| {
+            if let Some(done) = take(&told) {
+                done(result);
+            }
+        };
+        let work = AssertUnwindSafe(|| {
+            faults::trip(Fault::PanicAtEntry);
+            self.0.then(Box::new(tell))
+        });
+        catch_unwind(work).unwrap_or_else(|panic| {
+            if let Some(done) = take(&done) {
+                done(Err(Error::panicked(panic.as_ref())));
+            }
+            Cancel::default()
+        })
     }
 }
 

@@ -1,7 +1,6 @@
 //! `_core.Call`: a verb that is ready to be carried out, here or off the event loop.
 
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
@@ -9,7 +8,7 @@ use pyo3::prelude::*;
 
 use super::channel::PyChannel;
 use super::notices::log_notices;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::pending::{Cancel, Pending};
 
 /// A verb that is ready to be carried out, once.
@@ -71,12 +70,7 @@ where
 {
     fn wait(self: Box<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let Self { pending, convert } = *self;
-        // A panic is an error of this call, not `PanicException`, which is no `Exception`: servers
-        // that catch those would lose a worker to it.
-        let result = py.detach(|| {
-            catch_unwind(AssertUnwindSafe(|| pending.wait_unless(signal_came)))
-                .unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref())))
-        });
+        let result = py.detach(|| pending.wait_unless(signal_came));
         log_notices(py);
         if let Some(raised) = SIGNAL.with_borrow_mut(Option::take) {
             return Err(raised);

@@ -32,6 +32,13 @@ mod _core {
         Ok((cfg!(debug_assertions), version, options))
     }
 
+    /// Plants a fault by its name; an empty one plants none.
+    #[cfg(feature = "faults")]
+    #[pyfunction]
+    fn plant_fault(name: &str) -> PyResult<()> {
+        super::plant_fault(name)
+    }
+
     #[pymodule_export]
     use crate::codec::{Codec, Part, Payload, Unpack};
 
@@ -39,4 +46,26 @@ mod _core {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
+}
+
+#[cfg(feature = "faults")]
+fn plant_fault(name: &str) -> PyResult<()> {
+    use crate::faults::{Fault, plant};
+
+    let all = [
+        Fault::AcknowledgeEarly,
+        Fault::IgnoreAutocommit,
+        Fault::Deferred,
+        Fault::PanicAtEntry,
+        Fault::PanicInTransaction,
+        Fault::PanicAfterCommit,
+        Fault::PanicInLeader,
+        Fault::PanicInRead,
+    ];
+    let fault = all.into_iter().find(|fault| format!("{fault:?}") == name);
+    if fault.is_none() && !name.is_empty() {
+        return Err(pyo3::exceptions::PyValueError::new_err("an unknown fault"));
+    }
+    plant(fault);
+    Ok(())
 }

@@ -17,6 +17,7 @@ use super::statements::{self as sql, WriteStatements};
 use super::sync::lock;
 use super::transaction::Transaction;
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 use crate::model::Opened;
 use crate::pending::{Cancel, Done, GiveUp, Pending, Work, patient};
 
@@ -57,13 +58,15 @@ impl Engine {
 
     /// Lets go of the connections; the last saver of the file closes them.
     pub(super) fn close(&self) {
-        let state = std::mem::replace(&mut *lock(&self.state), State::Closed);
-        if let State::Open(shared) = state {
-            if shared.is_ours() {
-                drop(shared);
-            } else {
-                std::mem::forget(shared);
-            }
+        let state = {
+            let _pass = gate::enter();
+            std::mem::replace(&mut *lock(&self.state), State::Closed)
+        };
+        if let State::Open(shared) = state
+            && !shared.is_ours()
+        {
+            // To close what the parent still uses would disturb it.
+            std::mem::forget(shared);
         }
     }
 
@@ -98,6 +101,7 @@ impl Engine {
 
     /// The open connections, if there are any.
     pub(super) fn shared_if_open(&self) -> Option<Arc<Shared>> {
+        let _pass = gate::enter();
         match &*lock(&self.state) {
             State::Open(shared) if shared.is_ours() => Some(Arc::clone(shared)),
             _ => None,
@@ -111,6 +115,8 @@ impl Engine {
                 path: path.to_path_buf(),
             });
         }
+        // A thread that holds `state` as the process is forked would hold it in the child forever.
+        let _pass = gate::enter();
         let mut state = lock(&self.state);
         match &*state {
             State::Open(shared) if shared.is_ours() => return Ok(Arc::clone(shared)),
@@ -121,7 +127,6 @@ impl Engine {
             }
             State::Open(inherited) => {
                 gate::check_inherited(path, self.location == Location::Memory, inherited.generation())?;
-                // To close what the parent still uses would disturb it.
                 if let State::Open(shared) = std::mem::replace(&mut *state, State::Unopened) {
                     std::mem::forget(shared);
                 }
@@ -135,6 +140,12 @@ impl Engine {
 
     fn sorted<T>(&self, since: Instant, result: Result<T>) -> Result<T> {
         result.map_err(|error| error.at(self.location.path(), since.elapsed()))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -183,6 +194,7 @@ where
                     connection,
                     statements,
                 })?;
+                faults::trip(Fault::PanicInRead);
                 transaction.commit()?;
                 Ok(result)
             })

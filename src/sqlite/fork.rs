@@ -11,7 +11,7 @@ use super::{gate, lock_guard, shared};
 pub fn before(patience: Duration) -> bool {
     let quiet = gate::close(patience);
     if quiet && lock_guard::status() != lock_guard::Status::Active {
-        shared::suspend_all();
+        return shared::suspend_all();
     }
     quiet
 }
@@ -24,5 +24,6 @@ pub fn after_in_parent() {
 /// After a fork, in the child. `quiet` is what `before` said: if connections were in use, the child
 /// may not use the library, since locks inside `SQLite` may be held by threads that it does not have.
 pub fn after_in_child(quiet: bool) {
+    shared::forget_all();
     gate::open_in_child(quiet);
 }

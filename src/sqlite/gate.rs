@@ -64,7 +64,9 @@ pub(super) fn is_spoiled() -> bool {
 /// database in memory stay the parent's. A fork that nobody announced is safe with the guard only.
 pub(super) fn check_inherited(path: &Path, in_memory: bool, generation: u64) -> Result<()> {
     let announced = self::generation() != generation;
-    let safe = announced || lock_guard::status() == lock_guard::Status::Active;
+    // Others inside, which this process does not have, may hold SQLite's own locks.
+    let quiet = announced || INSIDE.load(Ordering::SeqCst) <= DEPTH.with(std::cell::Cell::get);
+    let safe = announced || (quiet && lock_guard::status() == lock_guard::Status::Active);
     if in_memory || !safe {
         return Err(Error::Forked {
             path: path.to_path_buf(),

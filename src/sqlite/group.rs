@@ -14,6 +14,7 @@ use super::job::Job;
 use super::statements as sql;
 use super::transaction::{Transaction, isolated};
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 
 /// Bounds of a group: the first to be reached ends it.
 pub(super) const MOST_JOBS: usize = 256;
@@ -32,6 +33,8 @@ pub(super) struct Group<'a> {
     /// A group of one needs no savepoint.
     alone: bool,
     void: bool,
+    /// The error of the first job whose writes could not be synced.
+    failed_sync: Option<Error>,
 }
 
 /// How a group ended.
@@ -52,6 +55,7 @@ impl<'a> Group<'a> {
             bytes: 0,
             alone: queued <= 1,
             void: false,
+            failed_sync: None,
         }
     }
 
@@ -69,19 +73,29 @@ impl<'a> Group<'a> {
         } else {
             isolated(self.connection, || job.run(self.connection))
         };
-        self.void |= self.connection.is_autocommit();
+        self.void |= self.connection.is_autocommit() && !faults::planted(Fault::IgnoreAutocommit);
+        if let Err(error) = &verdict
+            && error.is_sync_failure()
+        {
+            self.failed_sync.get_or_insert_with(|| error.clone());
+        }
         self.jobs.push((job, verdict));
     }
 
-    /// Commits; `patience` bounds the wait for readers, which block it in `JournalMode::Delete` only.
-    pub(super) fn commit(self, patience: Duration) -> Outcome {
+    /// Commits. Readers block it in `JournalMode::Delete` only; they are waited for until the first
+    /// job's time is over.
+    pub(super) fn commit(self) -> Outcome {
         let transaction = Transaction::resume(self.connection);
         let mut jobs = self.jobs;
         let mut void = self.void;
-        let mut failed_sync = None;
+        let mut failed_sync = self.failed_sync;
+        let deadline = jobs.iter().map(|(job, _)| job.order().deadline).min();
+        let deadline = deadline.unwrap_or(self.since);
         if self.alone && jobs.iter().any(|(_, verdict)| verdict.is_err()) {
             drop(transaction);
-        } else if !void && let Err(error) = transaction.commit_within(patience) {
+        } else if faults::planted(Fault::AcknowledgeEarly) {
+            transaction.keep();
+        } else if !void && let Err(error) = transaction.commit_by(deadline) {
             void = true;
             failed_sync = Some(error).filter(Error::is_sync_failure);
         }
@@ -89,7 +103,7 @@ impl<'a> Group<'a> {
             for (job, verdict) in &mut jobs {
                 *verdict = match &failed_sync {
                     Some(error) => Err(error.clone()),
-                    None => retry(self.connection, job.as_mut(), patience),
+                    None => retry(self.connection, job.as_mut()),
                 };
                 if let Err(error) = verdict
                     && error.is_sync_failure()
@@ -108,10 +122,10 @@ impl<'a> Group<'a> {
 }
 
 /// One job in a transaction of its own.
-fn retry(connection: &Connection, job: &mut dyn Job, patience: Duration) -> Result<()> {
+fn retry(connection: &Connection, job: &mut dyn Job) -> Result<()> {
     let transaction = Transaction::begin_write(connection)?;
     job.run(connection)?;
-    transaction.commit_within(patience)
+    transaction.commit_by(job.order().deadline)
 }
 
 /// Leaves room for other processes: the lock is free for at least 15 % of the time while another
@@ -251,7 +265,7 @@ mod tests {
             while let Some(job) = group.wants_more().then(|| queue.pop_front()).flatten() {
                 group.run(job);
             }
-            let outcome = group.commit(PATIENCE);
+            let outcome = group.commit();
             void += usize::from(outcome.void);
             for (job, verdict) in outcome.jobs {
                 job.finish(verdict);

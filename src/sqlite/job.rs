@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::settings::Synchronous;
 use super::sync::{lock, wait_for};
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 use crate::pending::{Cancel, Done};
 
 /// What the queue needs to know of a job.
@@ -53,7 +54,11 @@ impl<T: Send, F: FnMut(&Connection) -> Result<T> + Send> Job for TypedJob<T, F> 
     }
 
     fn run(&mut self, connection: &Connection) -> Result<()> {
-        let work = AssertUnwindSafe(|| (self.work)(connection));
+        let work = AssertUnwindSafe(|| {
+            let value = (self.work)(connection)?;
+            faults::trip(Fault::PanicInTransaction);
+            Ok(value)
+        });
         self.value = Some(catch_unwind(work).unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref())))?);
         Ok(())
     }
@@ -66,7 +71,12 @@ impl<T: Send, F: FnMut(&Connection) -> Result<T> + Send> Job for TypedJob<T, F> 
         let outcome = verdict.and_then(|()| {
             value.ok_or_else(|| Error::Panicked("a job was acknowledged before it ran".to_owned()))
         });
-        done(outcome);
+        let tell = AssertUnwindSafe(|| {
+            faults::trip(Fault::PanicAfterCommit);
+            done(outcome);
+        });
+        // Whatever becomes of this caller, the others are told too.
+        drop(catch_unwind(tell));
         if let Some(baton) = baton {
             baton.set_done();
         }

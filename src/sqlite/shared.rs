@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,9 @@ use crate::pending::{Cancel, GiveUp};
 type Identity = (u64, u64, bool);
 
 static OPEN: Mutex<Option<HashMap<Identity, Weak<Shared>>>> = Mutex::new(None);
+
+/// Files that are open, those that are being closed included.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// How long one wait for a reader lasts before signals are looked at and a fork may pass.
 const LOOK: Duration = Duration::from_millis(50);
@@ -165,6 +168,9 @@ impl Shared {
         let identity = matches!(location, Location::File(_))
             .then(|| identify(path, settings.read_only))
             .flatten();
+        if identity.is_some() {
+            LIVE.fetch_add(1, Ordering::SeqCst);
+        }
         Ok(Self {
             location: location.clone(),
             settings: Arc::clone(settings),
@@ -331,7 +337,20 @@ impl Drop for Shared {
         if let Some(writer) = &self.writer {
             writer.close();
         }
+        {
+            // No connection is closed while a fork is under way.
+            let _pass = gate::enter();
+            self.suspend();
+        }
+        if self.identity.is_some() {
+            LIVE.fetch_sub(1, Ordering::SeqCst);
+        }
     }
+}
+
+/// In a forked child: what the parent has open is not this process's.
+pub(super) fn forget_all() {
+    LIVE.store(0, Ordering::SeqCst);
 }
 
 impl std::fmt::Debug for Shared {
@@ -340,16 +359,18 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// Closes every connection of this process, before a fork without the lock guard.
-pub(super) fn suspend_all() {
+/// Closes every connection of this process, before a fork without the lock guard. False if a file is
+/// being closed by a thread that waits for the fork: it is not in the table any more.
+pub(super) fn suspend_all() -> bool {
     let open: Vec<_> = lock(&OPEN)
         .iter()
         .flatten()
         .filter_map(|(_, shared)| shared.upgrade())
         .collect();
-    for shared in open {
+    for shared in &open {
         shared.suspend();
     }
+    LIVE.load(Ordering::SeqCst) == open.len()
 }
 
 fn find(identity: Identity) -> Option<Arc<Shared>> {

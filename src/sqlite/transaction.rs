@@ -6,6 +6,7 @@ use rusqlite::Connection;
 
 use super::statements as sql;
 use crate::error::Result;
+use crate::faults::{self, Fault};
 
 /// Between two tries to commit.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -20,7 +21,12 @@ impl<'a> Transaction<'a> {
     }
 
     pub(super) fn begin_write(connection: &'a Connection) -> Result<Self> {
-        execute(connection, sql::BEGIN_WRITE)?;
+        let begin = if faults::planted(Fault::Deferred) {
+            sql::BEGIN_READ
+        } else {
+            sql::BEGIN_WRITE
+        };
+        execute(connection, begin)?;
         Ok(Self(Some(connection)))
     }
 
@@ -35,13 +41,12 @@ impl<'a> Transaction<'a> {
     }
 
     pub(super) fn commit(self) -> Result<()> {
-        self.commit_within(Duration::ZERO)
+        self.commit_by(Instant::now())
     }
 
-    /// Commits, trying again while readers block it.
-    pub(super) fn commit_within(self, patience: Duration) -> Result<()> {
+    /// Commits, trying again until `deadline` while readers block it.
+    pub(super) fn commit_by(self, deadline: Instant) -> Result<()> {
         let Some(connection) = self.0 else { return Ok(()) };
-        let deadline = Instant::now() + patience;
         loop {
             match execute(connection, sql::COMMIT) {
                 Err(error) if error.is_busy() && Instant::now() < deadline => std::thread::sleep(PAUSE),

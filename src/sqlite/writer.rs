@@ -7,7 +7,9 @@
 //!
 //! Lock order: `connection` before `queue`; neither is held while a caller is told.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -22,6 +24,7 @@ use super::settings::{Settings, Synchronous};
 use super::sync::{lock, wait};
 use super::transaction::Transaction;
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 use crate::model::WriterStats;
 use crate::pending::{GiveUp, patient};
 
@@ -33,6 +36,11 @@ const LOOK: Duration = Duration::from_millis(200);
 const LEAST_PAUSE: Duration = Duration::from_micros(200);
 const MOST_PAUSE: Duration = Duration::from_millis(5);
 
+thread_local! {
+    /// This thread leads.
+    static LEADING: Cell<bool> = const { Cell::new(false) };
+}
+
 /// What the queue hands out to make the writer whole again after a failed sync.
 pub(super) type Reopen = Box<dyn Fn() -> Result<Connection> + Send + Sync>;
 
@@ -42,7 +50,6 @@ pub(super) type Committed = Box<dyn Fn(u32) + Send + Sync>;
 /// The writer of one database.
 pub(super) struct Writer {
     path: PathBuf,
-    patience: Duration,
     queue: Mutex<Queue>,
     /// Rung for the writer's own thread.
     bell: Condvar,
@@ -87,7 +94,6 @@ impl Writer {
     ) -> Self {
         Self {
             path: path.to_path_buf(),
-            patience: settings.busy_timeout,
             queue: Mutex::default(),
             bell: Condvar::new(),
             connection: Mutex::new(Slot {
@@ -173,6 +179,7 @@ impl Writer {
     /// Commits groups until `own` is done (or, for the writer's own thread, until nothing is left),
     /// then passes the lead on. True if the caller gave up.
     fn lead(self: &Arc<Self>, own: Option<&Arc<Baton>>, give_up: GiveUp) -> bool {
+        let outer = LEADING.replace(true);
         let mut stopped = false;
         loop {
             match self.round(give_up) {
@@ -184,6 +191,7 @@ impl Writer {
                 Round::Committed | Round::Idle => break,
             }
         }
+        LEADING.set(outer);
         self.pass_on();
         stopped
     }
@@ -213,16 +221,19 @@ impl Writer {
             };
             let pass = gate::enter();
             let mut slot = lock(&self.connection);
-            match self.begin(&mut slot, level) {
+            // A leader that panicked would leave all others waiting.
+            let begin = AssertUnwindSafe(|| self.begin(&mut slot, level));
+            match catch_unwind(begin).unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref()))) {
                 Ok(()) => {
                     let finished = self.commit_group(&mut slot);
                     let rest = slot.pace.rest();
                     drop(slot);
-                    drop(pass);
                     (self.committed)(manager::take_wal_pages());
                     for (job, verdict) in finished {
                         job.finish(verdict);
                     }
+                    // Telling takes locks of the border, which a forked child needs free.
+                    drop(pass);
                     if !rest.is_zero() {
                         std::thread::sleep(rest);
                     }
@@ -253,6 +264,7 @@ impl Writer {
     }
 
     fn begin(&self, slot: &mut Slot, level: Synchronous) -> Result<()> {
+        faults::trip(Fault::PanicInLeader);
         let connection = match &mut slot.connection {
             Some(connection) => connection,
             empty => empty.insert((self.reopen)()?),
@@ -261,6 +273,9 @@ impl Writer {
             // Has no effect inside a transaction.
             connection.pragma_update(None, "synchronous", level as i64)?;
             slot.synchronous = level;
+        }
+        if faults::planted(Fault::AcknowledgeEarly) && !connection.is_autocommit() {
+            Transaction::resume(connection).commit()?;
         }
         Transaction::begin_write(connection).map(Transaction::keep)
     }
@@ -274,7 +289,7 @@ impl Writer {
         while let Some(job) = group.wants_more().then(|| self.next(level)).flatten() {
             group.run(job);
         }
-        let outcome = group.commit(self.patience);
+        let outcome = group.commit();
         slot.pace.note(&connection, outcome.busy_for);
         if outcome.usable {
             slot.connection = Some(connection);
@@ -388,7 +403,10 @@ impl Writer {
     /// Commits what is queued.
     pub(super) fn drain(self: &Arc<Self>) {
         while !lock(&self.queue).jobs.is_empty() {
-            if self.claim() {
+            if LEADING.get() {
+                // A leader that told the last caller of the last saver: nobody else would go on.
+                self.round(patient);
+            } else if self.claim() {
                 self.lead(None, patient);
             } else {
                 std::thread::sleep(MOST_PAUSE);

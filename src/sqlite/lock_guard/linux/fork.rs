@@ -23,6 +23,10 @@ use super::table::Table;
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
+/// This process has forked: a child may share the description of any descriptor, and would keep a lock that
+/// was taken through one after the descriptor is closed here.
+static FORKED: AtomicBool = AtomicBool::new(false);
+
 /// Points to a leaked table or is null. The child of a fork sets it to null: another thread of the parent
 /// may have held that table's mutex, and none is left to release it. The standard library's mutex is a word
 /// in memory; one with process-wide queues (`parking_lot`) may be stuck in the child even when it is new.
@@ -70,6 +74,10 @@ thread_local! {
 #[inline]
 pub(crate) fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
+}
+
+pub(super) fn has_forked() -> bool {
+    FORKED.load(Ordering::Relaxed)
 }
 
 /// The table of this generation.
@@ -158,6 +166,7 @@ fn try_table() -> Option<MutexGuard<'static, Table>> {
 
 extern "C" fn prepare() {
     let saved = sys::errno();
+    FORKED.store(true, Ordering::Relaxed);
     if bounded(|| {
         FORKING
             .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
@@ -186,6 +195,7 @@ extern "C" fn parent() {
 extern "C" fn child() {
     let saved = sys::errno();
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    FORKED.store(false, Ordering::Relaxed);
     // SAFETY: the child has this one thread, so nobody else touches the cell.
     let held = unsafe { &mut *HELD.0.get() };
     let table = held.table.take();

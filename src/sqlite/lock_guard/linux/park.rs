@@ -124,9 +124,10 @@ impl State {
     /// Takes the exclusive lock, through one of `candidates` or a description opened for it.
     fn claim(&mut self, id: FileId, candidates: &[(RawFd, Origin)], table: &mut Table) -> Claim {
         let exclusive = sys::request(libc::F_WRLCK, (0, 0));
-        if let Some(&(number, _)) = candidates
-            .iter()
-            .find(|(_, origin)| *origin == Origin::Here(Access::ReadWrite))
+        if !fork::has_forked()
+            && let Some(&(number, _)) = candidates
+                .iter()
+                .find(|(_, origin)| *origin == Origin::Here(Access::ReadWrite))
         {
             return match sys::set_lock(number, &exclusive) {
                 Ok(()) => Claim::Granted(number),
