@@ -6,7 +6,8 @@ used for each run. Runs are interleaved: all contenders run before the first run
 is that of one more worker, which only puts, while 64 others carry out operations.
 
 Run: `python benches/compare/concurrency.py [--quick] [--repetitions N]`. What the time goes to:
-`perf record -g -- python benches/compare/concurrency.py --profile tasks FULL` runs ours alone, 64 workers.
+`perf record -D 3000 -- python benches/compare/concurrency.py --profile tasks FULL` runs ours alone, 64
+workers; the first three seconds are imports and states.
 """
 
 from __future__ import annotations
