@@ -331,21 +331,26 @@ impl Writer {
             .max()
     }
 
-    /// Fails the jobs that waited too long for another writer.
+    /// Drops the jobs whose callers left, and fails those that waited too long for another writer.
     fn expire(&self) {
         let now = Instant::now();
-        let expired: Vec<_> = {
+        let is_over = |job: &dyn Job| job.order().cancel.is_cancelled() || job.order().deadline <= now;
+        let over: Vec<_> = {
             let mut queue = lock(&self.queue);
-            if queue.jobs.iter().all(|job| job.order().deadline > now) {
+            if !queue.jobs.iter().any(|job| is_over(job.as_ref())) {
                 return;
             }
             let all = std::mem::take(&mut queue.jobs).into_iter();
-            let (expired, kept) = all.partition::<Vec<_>, _>(|job| job.order().deadline <= now);
+            let (over, kept) = all.partition::<Vec<_>, _>(|job| is_over(job.as_ref()));
             queue.jobs = kept.into();
-            expired
+            over
         };
         let holder = holder_of(&self.path);
-        for job in expired {
+        for job in over {
+            if job.order().cancel.is_cancelled() {
+                job.finish(Err(Error::Interrupted));
+                continue;
+            }
             let waited = now.duration_since(job.order().since);
             job.finish(Err(Error::Busy {
                 path: self.path.clone(),
