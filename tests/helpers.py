@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 TASK = "00000000-0000-0000-0000-000000000001"
 OTHER_TASK = "00000000-0000-0000-0000-000000000002"
 
+REFUSED = "refused"
+REFUSING_INDEX = f"CREATE INDEX refusing ON writes (json(CAST(value AS TEXT))) WHERE channel = '{REFUSED}'"
+"""Makes SQLite refuse every write to this channel: msgpack is no JSON."""
+
 
 class Verbs:
     """The verbs of a saver, called the same way in both colours: `list` returns a list.
