@@ -424,7 +424,8 @@ def test_gunicorn_with_preload(path: Path, tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as server:
-        processes, claimed = set(), set()
+        processes: set[int] = set()
+        claimed: set[tuple[str, str]] = set()
         until = time.monotonic() + 30
         number = 0
         while len(claimed) < 200 or len(processes) < 2:

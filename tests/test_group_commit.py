@@ -21,7 +21,6 @@ from helpers import (
     config_of,
     id_of,
     put_chain,
-    query,
     rows,
     start_python,
 )
