@@ -20,6 +20,9 @@ pub(super) type Pause = Box<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
 /// A WAL of so many times `wal_autocheckpoint` is long.
 const LONG: i64 = 4;
 
+/// Bytes of a page of the WAL, to tell when it is worth a look at the file.
+const PAGE: u64 = 4096;
+
 /// How long to let a blocked or postponed checkpoint rest.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -41,6 +44,8 @@ struct State {
     requested: bool,
     closed: bool,
     staffed: bool,
+    /// The WAL is above its limit; it shall not stay so once writing ends.
+    above: bool,
     /// Pages in the WAL when a checkpoint was last asked for.
     baseline: u32,
     stats: WalStats,
@@ -76,11 +81,16 @@ impl Checkpointer {
         if pages < state.baseline {
             state.baseline = 0;
         }
-        if self.threshold == 0 || pages - state.baseline < self.threshold {
+        let due = pages - state.baseline >= self.threshold;
+        let above = u64::from(pages) * PAGE > self.limit;
+        if self.threshold == 0 || !due && above <= state.above {
             return;
         }
-        state.baseline = pages;
-        state.requested = true;
+        if due {
+            state.baseline = pages;
+            state.requested = true;
+        }
+        state.above |= above;
         if !state.staffed && !state.closed {
             let checkpointer = Arc::clone(self);
             let spawned = std::thread::Builder::new()
@@ -119,7 +129,13 @@ impl Checkpointer {
         loop {
             let mut state = lock(&self.state);
             while !state.requested && !state.closed {
-                state = wait(&self.bell, state);
+                if state.above {
+                    state = wait_for(&self.bell, state, AGAIN);
+                    state.above = self.wal_bytes() > self.limit;
+                    state.requested |= state.above;
+                } else {
+                    state = wait(&self.bell, state);
+                }
             }
             if state.closed {
                 drop(state);
