@@ -151,20 +151,21 @@ const ALONE_STRETCH: Duration = Duration::from_millis(400);
 const GAP: Duration = Duration::from_micros(2_150);
 
 impl Pace {
-    /// Notes a commit that held the lock for `held`.
-    pub(super) fn note(&mut self, connection: &Connection, held: Duration) {
-        let now = Instant::now();
-        // Changes only by commits of other connections; ours are readers.
-        if let Ok(version) = connection
-            .prepare_cached(sql::DATA_VERSION)
-            .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
-            && version != self.data_version
-        {
-            if self.data_version != 0 {
-                self.neighbour_seen = Some(now);
-            }
-            self.data_version = version;
+    /// Looks, inside a transaction, whether another connection committed; ours are readers.
+    pub(super) fn look(&mut self, connection: &Connection) -> Result<()> {
+        let version: i64 = connection
+            .prepare_cached(sql::DATA_VERSION)?
+            .query_row([], |row| row.get(0))?;
+        if self.data_version != 0 && version != self.data_version {
+            self.neighbour_seen = Some(Instant::now());
         }
+        self.data_version = version;
+        Ok(())
+    }
+
+    /// Notes a commit that held the lock for `held`.
+    pub(super) fn note(&mut self, held: Duration) {
+        let now = Instant::now();
         let idle = self
             .released
             .map_or(GAP, |released| now.duration_since(released).saturating_sub(held));
@@ -342,7 +343,8 @@ mod tests {
         let mut pace = Pace::default();
         let mut rests = 0;
         for _ in 0..100 {
-            pace.note(&connection, Duration::from_millis(10));
+            pace.look(&connection).unwrap();
+            pace.note(Duration::from_millis(10));
             rests += u32::from(!pace.rest().is_zero());
         }
         // 100 x 10 ms of back-to-back commits with no neighbour in sight.
@@ -353,7 +355,8 @@ mod tests {
             .unwrap();
         let mut free = Duration::ZERO;
         for _ in 0..100 {
-            pace.note(&connection, Duration::from_millis(10));
+            pace.look(&connection).unwrap();
+            pace.note(Duration::from_millis(10));
             free += pace.rest();
         }
         assert!(free >= Duration::from_millis(90), "{free:?}");
