@@ -155,3 +155,31 @@ def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
         text=True,
         cwd=os.path.dirname(os.path.abspath(__file__)),
     )
+
+
+_LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute(sys.argv[2])
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+class Lock:
+    """A transaction of another process."""
+
+    def __init__(self, path: str | Path, begin: str) -> None:
+        self._process = start_python(_LOCK, path, begin)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "locked\n"
+
+    def release(self) -> None:
+        self._process.communicate(timeout=30)
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._process.poll() is None:
+            self.release()

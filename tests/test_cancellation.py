@@ -1,296 +1,278 @@
-"""A cancelled call is committed or absent: never half, never a lock, a reader or a future left behind."""
+"""A cancelled call is done or it is not: never half, and it leaves nothing behind."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
+import dataclasses
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvloop
-from helpers import TASK, checkpoint_of, config_of, id_of, put_chain, query, start_python
-from oracle import expect_line, tell
+from fault_support import LOOPS, Neighbour, cancelled_after, eventually, is_at_rest, run_on
+from helpers import TASK, Lock, checkpoint_of, collected, config_of, id_of, put_chain, query
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver as UpstreamSaver
 
-from langgraph_checkpoint_rust import AsyncRustSqliteSaver, _bridge
+from langgraph_checkpoint_rust import AsyncRustSqliteSaver
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
-TURNS = range(61)
-WRITES = [(f"channel-{index}", "x" * 500) for index in range(4)]
+TURNS = [turn * stride for stride in (1, 10, 50) for turn in range(61)]
+"""After how many turns of the loop to cancel: all of the first 61, then on until any call is done."""
+WRITES = [(f"channel{index}", index) for index in range(4)]
+SOURCE = (3, 12)
+"""Checkpoints and writes of the thread `source`."""
+ABSENT = (0, 0)
 
-LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "asyncio": asyncio.SelectorEventLoop,
-    "uvloop": uvloop.new_event_loop,
-}
-
-NEIGHBOUR = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=2)
-print("ready", flush=True)
-for line in sys.stdin:
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("COMMIT")
-    print("wrote", flush=True)
+COUNTS = """
+SELECT thread_id, sum(checkpoints), sum(writes) FROM (
+    SELECT thread_id, 1 AS checkpoints, 0 AS writes FROM checkpoints
+    UNION ALL SELECT thread_id, 0, 1 FROM writes
+) GROUP BY thread_id
 """
 
 
-@pytest.fixture(params=LOOPS)
-def cancelling_loop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventLoop]:
-    loop = LOOPS[request.param]()
-    yield loop
-    loop.close()
+@dataclasses.dataclass(frozen=True)
+class Verb:
+    """A call on a thread of its own, and what the thread may hold: before the call, and after it."""
+
+    call: Callable[[Any, str], Coroutine[Any, Any, Any]]
+    before: tuple[int, int]
+    after: tuple[int, int]
 
 
-@pytest.fixture
-def neighbour(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that writes to the file when it is told to."""
-    with AsyncRustSqliteSaver(path) as saver:
-        put_chain(saver, 1, "warm")
-    process = start_python(NEIGHBOUR, path)
-    expect_line(process, "ready")
-    yield process
-    process.communicate()
+def put(saver: Any, thread: str) -> Coroutine[Any, Any, Any]:
+    checkpoint = checkpoint_of(1, {"text": "x" * 300})
+    return saver.aput(config_of(thread), checkpoint, {}, {})  # type: ignore[no-any-return]
 
 
-def neighbour_writes(process: subprocess.Popen[str]) -> None:
-    """Fails if a cancelled call left the write lock taken."""
-    tell(process)
-    expect_line(process, "wrote")
+def put_writes(saver: Any, thread: str) -> Coroutine[Any, Any, Any]:
+    return saver.aput_writes(config_of(thread, "", id_of(1)), WRITES, TASK)  # type: ignore[no-any-return]
 
 
-async def cancelled_after(turns: int, steps: Coroutine[Any, Any, Any]) -> bool:
-    """Cancels a call after some turns of the loop; true if it had no time to end."""
-    task = asyncio.ensure_future(steps)
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    task.cancel()
-    try:
-        await task
-    except asyncio.CancelledError:
-        return True
-    return False
+VERBS = {
+    "aput": Verb(put, ABSENT, (1, 0)),
+    "aput_writes": Verb(put_writes, ABSENT, (0, 4)),
+    "aget_tuple": Verb(lambda saver, thread: saver.aget_tuple(config_of(thread)), SOURCE, SOURCE),
+    "alist": Verb(lambda saver, thread: collected(saver.alist(config_of(thread))), SOURCE, SOURCE),
+    "adelete_thread": Verb(lambda saver, thread: saver.adelete_thread(thread), SOURCE, ABSENT),
+    "acopy_thread": Verb(lambda saver, thread: saver.acopy_thread("source", thread), ABSENT, SOURCE),
+    "aprune": Verb(lambda saver, thread: saver.aprune([thread]), SOURCE, (1, 4)),
+}
 
 
-async def settled(saver: Any) -> dict[str, Any]:
-    """The figures once nothing is queued and no reader is lent."""
-    for _ in range(2000):
-        stats: dict[str, Any] = saver.stats()
-        if stats["writer"]["queued"] == 0 and stats["readers"]["open"] == stats["readers"]["idle"]:
-            return stats
-        await asyncio.sleep(0.001)
-    raise AssertionError(stats)
+def put_source(saver: AsyncRustSqliteSaver) -> None:
+    for config in put_chain(saver, SOURCE[0], "source"):
+        saver.put_writes(config, WRITES, TASK)
 
 
-def test_no_moment_of_a_cancellation_leaves_a_half_state(
-    path: Path, cancelling_loop: asyncio.AbstractEventLoop, neighbour: subprocess.Popen[str]
+def counts(path: Path) -> dict[str, tuple[int, int]]:
+    """Checkpoints and writes of each thread, as another process sees them."""
+    return {thread: (checkpoints, writes) for thread, checkpoints, writes in query(path, COUNTS)}
+
+
+def check(path: Path, verb: Verb, done: dict[str, bool]) -> None:
+    """Each thread is as before the call or as after it; a call that returned is done."""
+    found = counts(path)
+    states = {thread: found.get(thread, ABSENT) for thread in done}
+    assert {thread: state for thread, state in states.items() if state not in {verb.before, verb.after}} == {}
+    assert {thread for thread in done if done[thread] and states[thread] != verb.after} == set()
+    assert query(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+@pytest.mark.parametrize("loop_name", LOOPS)
+@pytest.mark.parametrize("name", VERBS)
+def test_a_call_cancelled_at_any_turn_is_done_or_not_and_leaves_nothing(
+    path: Path, name: str, loop_name: str
 ) -> None:
-    cancelled = dict.fromkeys(("put", "put_writes", "get_tuple", "list", "delete_thread"), 0)
+    verb = VERBS[name]
+    done: dict[str, bool] = {}
 
     async def main() -> None:
-        saver = AsyncRustSqliteSaver(path, pool_size=2)
-        await saver.setup()
-        for attempt, turns in enumerate([turns for turns in TURNS for _ in range(2)]):
-            thread = f"t{attempt}"
-            config = config_of(thread, "", id_of(1))
-            doomed = put_chain(saver, 5, f"doomed-{attempt}")
-            for config_ in doomed:
-                saver.put_writes(config_, WRITES, TASK)
+        async with AsyncRustSqliteSaver(path) as saver:
+            put_source(saver)
+            with Neighbour(path) as neighbour:
+                for number, turns in enumerate(TURNS):
+                    thread = str(number)
+                    if verb.before == SOURCE:
+                        saver.copy_thread("source", thread)
+                    done[thread] = await cancelled_after(turns, verb.call(saver, thread))
+                    assert neighbour.write() == "wrote"
+            assert eventually(lambda: is_at_rest(saver))
+            await put(saver, "last")
+            assert await saver.aget_tuple(config_of("last")) is not None
 
-            async def listed() -> list[Any]:
-                return [found async for found in saver.alist(config_of(f"doomed-{attempt}"))]
-
-            verbs = {
-                "put": saver.aput(config_of(thread), checkpoint_of(1, {"value": "x" * 3000}), {}, {}),
-                "put_writes": saver.aput_writes(config, WRITES, TASK),
-                "get_tuple": saver.aget_tuple(doomed[0]),
-                "list": listed(),
-                "delete_thread": saver.adelete_thread(f"doomed-{attempt}"),
-            }
-            for name, steps in verbs.items():
-                cancelled[name] += await cancelled_after(turns, steps)
-            if attempt % 10 == 0:
-                neighbour_writes(neighbour)
-        stats = await settled(saver)
-        assert stats["readers"]["open"] <= 2
-        assert not _bridge._line_of(asyncio.get_running_loop())._waiting
-        # The next calls find nothing in their way.
-        await saver.aput(config_of("after"), checkpoint_of(1), {}, {})
-        assert await saver.aget_tuple(config_of("after"))
-        await saver.aclose()
-
-    cancelling_loop.run_until_complete(asyncio.wait_for(main(), 100))
-    gc.collect()
-    neighbour_writes(neighbour)
-    print(f"{sum(cancelled.values())} cancelled: {cancelled}")
-    assert min(cancelled.values()) > 3
-    halves = query(path, "SELECT count(*) FROM writes GROUP BY thread_id, checkpoint_id HAVING count(*) <> 4")
-    assert halves == []
-    deleted_in_part = query(
-        path,
-        "SELECT thread_id FROM checkpoints WHERE thread_id LIKE 'doomed%' GROUP BY 1 HAVING count(*) <> 5",
-    )
-    assert deleted_in_part == []
-    orphans = query(
-        path,
-        "SELECT thread_id FROM writes WHERE thread_id LIKE 'doomed%' "
-        "AND thread_id NOT IN (SELECT thread_id FROM checkpoints)",
-    )
-    assert orphans == []
+    run_on(loop_name, main())
+    assert set(done.values()) == {False, True}
+    check(path, verb, done)
 
 
-def test_many_cancellations_at_once_leave_all_or_nothing(
-    path: Path, cancelling_loop: asyncio.AbstractEventLoop, neighbour: subprocess.Popen[str]
+@pytest.mark.parametrize("loop_name", LOOPS)
+@pytest.mark.parametrize("name", VERBS)
+def test_calls_that_time_out_in_a_crowd_are_done_or_not(path: Path, name: str, loop_name: str) -> None:
+    verb = VERBS[name]
+    done: dict[str, bool] = {}
+
+    async def main() -> None:
+        async with AsyncRustSqliteSaver(path, pool_size=2) as saver:
+            put_source(saver)
+
+            async def attempt(thread: str, timeout: float) -> None:
+                if verb.before == SOURCE:
+                    await saver.acopy_thread("source", thread)
+                try:
+                    await asyncio.wait_for(verb.call(saver, thread), timeout)
+                    done[thread] = True
+                except asyncio.TimeoutError:
+                    done[thread] = False
+
+            await asyncio.gather(*(attempt(str(number), number * 2e-4) for number in range(40)))
+            assert eventually(lambda: is_at_rest(saver))
+            await put(saver, "last")
+
+    run_on(loop_name, main())
+    assert len(done) == 40
+    check(path, verb, done)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.TaskGroup came with Python 3.11")
+@pytest.mark.parametrize("loop_name", LOOPS)
+@pytest.mark.parametrize("name", VERBS)
+def test_a_task_group_that_fails_leaves_its_calls_done_or_not(path: Path, name: str, loop_name: str) -> None:
+    verb = VERBS[name]
+    done: dict[str, bool] = {}
+
+    async def fail_after(turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        async with AsyncRustSqliteSaver(path) as saver:
+            put_source(saver)
+
+            async def attempt(thread: str) -> None:
+                done[thread] = False
+                await verb.call(saver, thread)
+                done[thread] = True
+
+            for turns in TURNS[::9]:
+                threads = [f"{turns}-{number}" for number in range(4)]
+                if verb.before == SOURCE:
+                    for thread in threads:
+                        saver.copy_thread("source", thread)
+                with pytest.raises(Exception, match="TaskGroup"):
+                    async with asyncio.TaskGroup() as group:
+                        for thread in threads:
+                            group.create_task(attempt(thread))
+                        group.create_task(fail_after(turns))
+            assert eventually(lambda: is_at_rest(saver))
+            await put(saver, "last")
+
+    run_on(loop_name, main())
+    check(path, verb, done)
+
+
+@pytest.mark.parametrize("loop_name", LOOPS)
+@pytest.mark.parametrize("name", ["aput", "aput_writes", "adelete_thread", "acopy_thread", "aprune"])
+def test_a_write_cancelled_while_another_process_holds_the_lock_never_happens(
+    path: Path, name: str, loop_name: str
 ) -> None:
-    """Groups of jobs of which some were withdrawn: 1,000 cancellations."""
-    finished: set[int] = set()
+    verb = VERBS[name]
+    threads = [str(number) for number in range(8)]
 
-    async def one(saver: Any, number: int) -> None:
-        await saver.aput_writes(config_of("1", "", id_of(number)), WRITES, TASK)
-        finished.add(number)
+    async def main() -> None:
+        async with AsyncRustSqliteSaver(path) as saver:
+            put_source(saver)
+            if verb.before == SOURCE:
+                for thread in threads:
+                    saver.copy_thread("source", thread)
+            with Lock(path, "BEGIN IMMEDIATE"):
+                tasks = [asyncio.ensure_future(verb.call(saver, thread)) for thread in threads]
+                while saver.stats()["writer"]["queued"] < len(tasks):
+                    await asyncio.sleep(0)
+                for task in tasks:
+                    task.cancel()
+                outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+                assert {type(outcome) for outcome in outcomes} == {asyncio.CancelledError}
+                assert eventually(lambda: is_at_rest(saver), 1)
+            await put(saver, "last")
 
+    run_on(loop_name, main())
+    found = counts(path)
+    assert {found.get(thread, ABSENT) for thread in threads} == {verb.before}
+    assert found["last"] == (1, 0)
+
+
+def test_closing_does_not_wait_for_the_lock_on_behalf_of_cancelled_writes(path: Path) -> None:
     async def main() -> None:
         saver = AsyncRustSqliteSaver(path)
-        await saver.setup()
-        for batch in range(20):
-            tasks = [asyncio.ensure_future(one(saver, batch * 100 + index)) for index in range(100)]
-            for _ in range(batch % 7):
-                await asyncio.sleep(0)
-            for task in tasks[::2]:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        await settled(saver)
-        await saver.aclose()
+        put_source(saver)
+        with Lock(path, "BEGIN IMMEDIATE"):
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(put(saver, "late"), 0.05)
+            await asyncio.wait_for(saver.aclose(), 2)
 
-    cancelling_loop.run_until_complete(asyncio.wait_for(main(), 100))
-    neighbour_writes(neighbour)
-    counts = dict(query(path, "SELECT checkpoint_id, count(*) FROM writes WHERE thread_id = '1' GROUP BY 1"))
-    assert set(counts.values()) == {4}
-    assert {id_of(number) for number in finished} <= set(counts)
-    assert len(finished) >= 1000
+    run_on("asyncio", main())
+    assert "late" not in counts(path)
 
 
-def test_a_saver_that_stores_row_by_row_would_be_seen(
-    path: Path, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = AsyncRustSqliteSaver._put_writes
+@pytest.mark.parametrize("loop_name", LOOPS)
+def test_a_cancelled_first_call_leaves_a_saver_that_opens(path: Path, loop_name: str) -> None:
+    async def main() -> None:
+        for turns in range(20):
+            async with AsyncRustSqliteSaver(path.with_name(f"{turns}.db")) as saver:
+                await cancelled_after(turns, put(saver, "first"))
+                await put(saver, "last")
+                assert await saver.aget_tuple(config_of("last")) is not None
 
-    def row_by_row(self: Any, config: Any, writes: Any, task_id: str, task_path: str) -> Any:
-        for write in enumerate(writes):
-            yield from whole(self, config, [write[1]], f"{task_id}-{write[0]}", task_path)
+    run_on(loop_name, main())
+    for turns in range(20):
+        assert counts(path.with_name(f"{turns}.db")).get("first", ABSENT) in {ABSENT, (1, 0)}
 
-    monkeypatch.setattr(AsyncRustSqliteSaver, "_put_writes", row_by_row)
+
+# --- planted faults: the same harness sees them ---
+
+
+class InTwoSteps:
+    """A saver that commits half of a call before it goes on."""
+
+    def __init__(self, saver: AsyncRustSqliteSaver) -> None:
+        self._saver = saver
+
+    async def aput_writes(self, config: Any, writes: Any, task_id: str) -> None:
+        await self._saver.aput_writes(config, writes[:2], task_id)
+        await self._saver.aput_writes(config, writes[2:], f"{task_id}-2")
+
+
+def test_the_check_fails_for_a_saver_that_commits_in_two_steps(path: Path) -> None:
+    verb = VERBS["aput_writes"]
+    done: dict[str, bool] = {}
 
     async def main() -> None:
         async with AsyncRustSqliteSaver(path) as saver:
             await saver.setup()
-            for turns in range(200):
-                await cancelled_after(
-                    turns, saver.aput_writes(config_of("1", "", id_of(turns)), WRITES, TASK)
-                )
+            for number, turns in enumerate(TURNS * 2):
+                done[str(number)] = await cancelled_after(turns, verb.call(InTwoSteps(saver), str(number)))
 
-    loop.run_until_complete(main())
-    assert query(path, "SELECT count(*) FROM writes GROUP BY checkpoint_id HAVING count(*) <> 4") != []
-
-
-def test_timeouts_and_task_groups_cancel_as_cleanly(
-    path: Path, cancelling_loop: asyncio.AbstractEventLoop, neighbour: subprocess.Popen[str]
-) -> None:
-    async def main() -> None:
-        saver = AsyncRustSqliteSaver(path)
-        await saver.setup()
-        for number in range(1, 40):
-            writes = saver.aput_writes(config_of("1", "", id_of(number)), WRITES, TASK)
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(writes, number * 2e-5)
-            steps = [
-                saver.aput_writes(config_of("2", "", id_of(number * 10 + index)), WRITES, TASK)
-                for index in range(5)
-            ]
-            tasks = [asyncio.ensure_future(step) for step in steps]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        await settled(saver)
-        await saver.aclose()
-
-    cancelling_loop.run_until_complete(asyncio.wait_for(main(), 60))
-    neighbour_writes(neighbour)
-    assert (
-        query(path, "SELECT count(*) FROM writes GROUP BY thread_id, checkpoint_id HAVING count(*) <> 4")
-        == []
-    )
+    run_on("asyncio", main())
+    with pytest.raises(AssertionError, match=r"\(0, 2\)"):
+        check(path, verb, done)
 
 
-def test_a_cancelled_write_that_waits_for_another_process_is_never_stored(path: Path) -> None:
-    with AsyncRustSqliteSaver(path) as saver:
-        put_chain(saver, 1)
-    holder = start_python(
-        """
-        import sqlite3, sys
-        connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-        connection.execute("BEGIN IMMEDIATE")
-        print("holds", flush=True)
-        sys.stdin.readline()
-        connection.execute("ROLLBACK")
-        """,
-        path,
-    )
-    expect_line(holder, "holds")
+def test_upstreams_saver_leaves_the_lock_held_and_the_harness_sees_it(path: Path) -> None:
+    answers: list[str] = []
 
     async def main() -> None:
-        saver = AsyncRustSqliteSaver(path)
-        await saver.setup()
-        task = asyncio.ensure_future(saver.aput(config_of("cancelled"), checkpoint_of(1), {}, {}))
-        while saver.stats()["writer"]["lock_waits"] == 0:
-            await asyncio.sleep(0.001)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        tell(holder)
-        holder.communicate()
-        await saver.aput(config_of("kept"), checkpoint_of(1), {}, {})
-        await saver.aclose()
+        async with UpstreamSaver.from_conn_string(str(path)) as saver:
+            await saver.setup()
+            with Neighbour(path) as neighbour:
+                for number, turns in enumerate(TURNS * 20):
+                    await cancelled_after(turns, put_writes(saver, str(number)))
+                    answers.append(neighbour.write())
+                    if answers[-1] != "wrote":
+                        break
 
-    asyncio.run(asyncio.wait_for(main(), 30))
-    assert query(path, "SELECT thread_id FROM checkpoints ORDER BY 1") == [("1",), ("kept",)]
-
-
-def test_a_cancelled_read_is_stopped_and_gives_its_reader_back(path: Path) -> None:
-    """A scan of 20,000 rows that match nothing, with one reader: the next read would wait for it."""
-    query_ = (
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) "
-        "INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, type, checkpoint, metadata) "
-        "SELECT 't' || i, '', printf('%036d', i), 'msgpack', x'80', '{\"step\": 1, \"text\": \"' || hex(zeroblob(500)) || '\"}' FROM n"
-    )
-    with AsyncRustSqliteSaver(path) as saver:
-        put_chain(saver, 1)
-    query(path, query_)
-
-    async def main() -> None:
-        saver = AsyncRustSqliteSaver(path, pool_size=1)
-        await saver.setup()
-
-        async def scan() -> None:
-            async for _ in saver.alist(None, filter={"missing": "value"}):
-                raise AssertionError
-
-        for _ in range(10):
-            task = asyncio.ensure_future(scan())
-            while saver.stats()["readers"]["open"] == saver.stats()["readers"]["idle"]:
-                await asyncio.sleep(0)
-                assert not task.done()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            began = asyncio.get_running_loop().time()
-            await saver.aget_tuple(config_of("t1"))
-            assert asyncio.get_running_loop().time() - began < 1
-        await settled(saver)
-        await saver.aclose()
-
-    asyncio.run(asyncio.wait_for(main(), 60))
+    run_on("asyncio", main())
+    assert answers[-1] == "database is locked"

@@ -8,7 +8,7 @@ import os
 import statistics
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from helpers import checkpoint_of, config_of, query, start_python
@@ -17,7 +17,9 @@ from oracle import expect_line, finish, tell
 from langgraph_checkpoint_rust import AsyncRustSqliteSaver, RustSqliteSaver, _core
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
+
+    from langgraph.checkpoint.base import CheckpointTuple
 
 WORKER = """
 import json, sqlite3, sys, threading, time
@@ -153,11 +155,11 @@ def test_a_paused_alist_does_not_either(path: Path) -> None:
     async def main() -> None:
         async with AsyncRustSqliteSaver(path, journal_size_limit=LIMIT, wal_autocheckpoint=200) as saver:
             await asyncio.to_thread(grow, saver, 100)
-            paused: Any = saver.alist(config_of("growing"))
+            paused = saver.alist(config_of("growing"))
             await anext(paused)
             await asyncio.to_thread(grow, saver, 3000)
             assert await asyncio.to_thread(within, 10, lambda: saver.stats()["wal"]["bytes"] <= LIMIT)
-            await paused.aclose()
+            await cast("AsyncGenerator[CheckpointTuple]", paused).aclose()
 
     asyncio.run(main())
 
@@ -187,7 +189,9 @@ def test_the_wal_shrinks_by_itself_once_a_reader_of_another_process_leaves(path:
         tell(reader)
         expect_line(reader, "left")
         assert within(10, lambda: saver.stats()["wal"]["bytes"] <= LIMIT), saver.stats()["wal"]
-        threads = [comm.read_text() for comm in Path("/proc/self/task").glob("*/comm")]
+        threads = [
+            Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in os.listdir("/proc/self/task")
+        ]
         assert sum(name.startswith("lgcheckpoint-wa") for name in threads) == 1
         reader.communicate()
 

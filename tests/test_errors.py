@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers import TASK, checkpoint_of, config_of, put_chain, query, run_python, start_python
+from helpers import TASK, Lock, checkpoint_of, config_of, put_chain, query, run_python
 
 from langgraph_checkpoint_rust import RustSqliteSaver, errors
 from langgraph_checkpoint_rust.errors import (
@@ -30,33 +30,6 @@ from langgraph_checkpoint_rust.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-LOCK = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.execute(sys.argv[2])
-print("locked", flush=True)
-sys.stdin.read()
-"""
-
-
-class Lock:
-    """A transaction of another process."""
-
-    def __init__(self, path: Path, begin: str) -> None:
-        self._process = start_python(LOCK, path, begin)
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "locked\n"
-
-    def release(self) -> None:
-        self._process.communicate(timeout=30)
-
-    def __enter__(self) -> Lock:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        if self._process.poll() is None:
-            self.release()
 
 
 def unserializable() -> Any:

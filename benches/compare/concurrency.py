@@ -6,7 +6,8 @@ used for each run. Runs are interleaved: all contenders run before the first run
 is that of one more worker, which only puts, while 64 others carry out operations.
 
 Run: `python benches/compare/concurrency.py [--quick] [--repetitions N]`. What the time goes to:
-`perf record -g -- python benches/compare/concurrency.py --profile tasks FULL` runs ours alone, 64 workers.
+`perf record -D 3000 -- python benches/compare/concurrency.py --profile tasks FULL` runs ours alone, 64
+workers; the first three seconds are imports and states.
 """
 
 from __future__ import annotations
@@ -267,8 +268,9 @@ def main() -> None:
     parser.add_argument("--profile", nargs=2, metavar=("KIND", "LEVEL"), help="ours alone, for perf")
     options = parser.parse_args()
     if options.profile:
+        kind, level = options.profile
         with tempfile.TemporaryDirectory(prefix="concurrency-") as directory:
-            rate = throughput(Contender(*options.profile, side="rust"), Path(directory), WORKERS[-1], 1 << 14)
+            rate = throughput(Contender(kind, level, "rust"), Path(directory), WORKERS[-1], 1 << 14)
         print(f"{rate:,.0f} operations per second")
         return
     repetitions = 1 if options.quick else options.repetitions

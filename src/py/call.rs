@@ -7,8 +7,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::channel::PyChannel;
+use super::notices::log_notices;
 use crate::error::Result;
-use crate::notice;
 use crate::pending::{Cancel, Pending};
 
 /// A verb that is ready to be carried out, once.
@@ -84,19 +84,6 @@ where
         pending.then(Box::new(move |result| {
             sender.send(token, Box::new(move |py| convert(py, result)));
         }))
-    }
-}
-
-/// Logs what threads of the engine had to say. That logging fails is no reason for a verb to fail.
-pub(super) fn log_notices(py: Python<'_>) {
-    for notice in notice::take() {
-        let logged = py
-            .import("logging")
-            .and_then(|logging| logging.call_method1("getLogger", ("langgraph_checkpoint_rust",)))
-            .and_then(|logger| logger.call_method1("warning", ("%s", notice)));
-        if let Err(error) = logged {
-            error.write_unraisable(py, None);
-        }
     }
 }
 

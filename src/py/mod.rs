@@ -6,6 +6,7 @@ mod channel;
 mod convert;
 mod errors;
 mod fork;
+mod notices;
 mod settings;
 
 use pyo3::prelude::*;

@@ -2,6 +2,7 @@
 //!
 //! `state` is held while the store opens, so that it opens once; never while a verb runs.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -22,11 +23,11 @@ use crate::model::Opened;
 use crate::pending::{Cancel, Done, GiveUp, Pending, Work, patient};
 
 /// One database: where it is, how it is set, and its connections while it is open.
-#[derive(Debug)]
 pub(super) struct Engine {
     location: Location,
     settings: Arc<Settings>,
     state: Mutex<State>,
+    opening: Mutex<Opening>,
 }
 
 #[derive(Debug)]
@@ -35,6 +36,16 @@ enum State {
     Open(Arc<Shared>),
     Closed,
 }
+
+/// The calls that nobody waits for and that came before the store was open, in their order.
+#[derive(Default)]
+struct Opening {
+    waiting: VecDeque<Waiter>,
+    /// The process whose thread opens the store for them.
+    process: Option<u32>,
+}
+
+type Waiter = Box<dyn FnOnce(Result<Arc<Shared>>) + Send>;
 
 /// A connection inside a read transaction, with the statements that fit the file.
 pub(super) struct ReadTransaction<'a> {
@@ -48,6 +59,7 @@ impl Engine {
             location,
             settings: Arc::new(settings),
             state: Mutex::new(State::Unopened),
+            opening: Mutex::default(),
         })
     }
 
@@ -138,6 +150,45 @@ impl Engine {
         Ok(shared)
     }
 
+    /// Opens the store on a thread of its own; all that wait for it go on in the order they came in.
+    fn when_open(self: &Arc<Self>, waiter: Waiter) {
+        let mut opening = lock(&self.opening);
+        let process = std::process::id();
+        if opening.process.is_some_and(|other| other != process) {
+            // Inherited over a fork: those are the parent's to call.
+            std::mem::forget(std::mem::take(&mut *opening));
+        }
+        opening.waiting.push_back(waiter);
+        if opening.process.replace(process).is_some() {
+            return;
+        }
+        drop(opening);
+        let engine = Arc::clone(self);
+        let spawned = std::thread::Builder::new()
+            .name("lgcheckpoint-open".to_owned())
+            .spawn(move || engine.open_for_all());
+        if spawned.is_err() {
+            self.open_for_all();
+        }
+    }
+
+    fn open_for_all(&self) {
+        loop {
+            {
+                let mut opening = lock(&self.opening);
+                if opening.waiting.is_empty() {
+                    opening.process = None;
+                    return;
+                }
+            }
+            let opened = guarded(|| self.shared());
+            let waiting = std::mem::take(&mut lock(&self.opening).waiting);
+            for waiter in waiting {
+                waiter(opened.clone());
+            }
+        }
+    }
+
     fn sorted<T>(&self, since: Instant, result: Result<T>) -> Result<T> {
         result.map_err(|error| error.at(self.location.path(), since.elapsed()))
     }
@@ -158,7 +209,11 @@ impl Work<Opened> for OpenWork {
     }
 
     fn then(self: Box<Self>, done: Done<Opened>) -> Cancel {
-        elsewhere(done, move || self.wait(patient));
+        let since = Instant::now();
+        let engine = Arc::clone(&self.0);
+        self.0.when_open(Box::new(move |opened| {
+            done(engine.sorted(since, opened.map(|shared| shared.opened)));
+        }));
         Cancel::default()
     }
 }
@@ -303,22 +358,36 @@ where
 
     fn then(self: Box<Self>, done: Done<T>) -> Cancel {
         let cancel = Cancel::default();
-        match self.engine.shared_if_open() {
-            Some(shared) => {
+        let withdrawn = cancel.clone();
+        let since = Instant::now();
+        let engine = Arc::clone(&self.engine);
+        let opener = Arc::clone(&engine);
+        let begin = move |opened: Result<Arc<Shared>>| match engine.sorted(since, opened) {
+            Ok(shared) => {
                 // On failure `done` was told.
-                if self.enqueue(&shared, cancel.clone(), None, done).is_ok()
+                if self.enqueue(&shared, withdrawn, None, done).is_ok()
                     && let Some(writer) = &shared.writer
                 {
                     writer.kick();
                 }
             }
-            None => elsewhere(done, move || self.wait(patient)),
+            Err(error) => done(Err(error)),
+        };
+        match opener.shared_if_open() {
+            Some(shared) => begin(Ok(shared)),
+            None => opener.when_open(Box::new(begin)),
         }
         cancel
     }
 }
 
-/// Runs a call that must open the database first on a thread of its own.
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Engine({})", self.location.path().display())
+    }
+}
+
+/// Runs a read that must open the database first on a thread of its own.
 fn elsewhere<T: Send + 'static>(done: Done<T>, call: impl FnOnce() -> Result<T> + Send + 'static) {
     let both = Arc::new(Mutex::new(Some((done, call))));
     let there = Arc::clone(&both);

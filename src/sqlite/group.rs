@@ -154,20 +154,21 @@ const ALONE_STRETCH: Duration = Duration::from_millis(400);
 const GAP: Duration = Duration::from_micros(2_150);
 
 impl Pace {
-    /// Notes a commit that held the lock for `held`.
-    pub(super) fn note(&mut self, connection: &Connection, held: Duration) {
-        let now = Instant::now();
-        // Changes only by commits of other connections; ours are readers.
-        if let Ok(version) = connection
-            .prepare_cached(sql::DATA_VERSION)
-            .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
-            && version != self.data_version
-        {
-            if self.data_version != 0 {
-                self.neighbour_seen = Some(now);
-            }
-            self.data_version = version;
+    /// Looks, inside a transaction, whether another connection committed; ours are readers.
+    pub(super) fn look(&mut self, connection: &Connection) -> Result<()> {
+        let version: i64 = connection
+            .prepare_cached(sql::DATA_VERSION)?
+            .query_row([], |row| row.get(0))?;
+        if self.data_version != 0 && version != self.data_version {
+            self.neighbour_seen = Some(Instant::now());
         }
+        self.data_version = version;
+        Ok(())
+    }
+
+    /// Notes a commit that held the lock for `held`.
+    pub(super) fn note(&mut self, held: Duration) {
+        let now = Instant::now();
         let idle = self
             .released
             .map_or(GAP, |released| now.duration_since(released).saturating_sub(held));
@@ -186,5 +187,181 @@ impl Pace {
         }
         self.held = Duration::ZERO;
         GAP
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use rusqlite::params;
+
+    use super::super::job::{Order, TypedJob};
+    use super::super::settings::Synchronous;
+    use super::super::sync::lock;
+    use super::*;
+    use crate::pending::Cancel;
+
+    type Told = Arc<Mutex<Vec<(usize, bool)>>>;
+
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    fn job(
+        number: usize,
+        told: &Told,
+        work: impl FnMut(&Connection) -> Result<()> + Send + 'static,
+    ) -> Box<dyn Job> {
+        let told = Arc::clone(told);
+        let now = Instant::now();
+        let order = Order {
+            synchronous: Synchronous::Normal,
+            bytes: 0,
+            since: now,
+            deadline: now + PATIENCE,
+            cancel: Cancel::default(),
+            baton: None,
+        };
+        Box::new(TypedJob {
+            order,
+            work,
+            value: None,
+            done: Box::new(move |result| lock(&told).push((number, result.is_ok()))),
+        })
+    }
+
+    fn insert(bytes: usize) -> impl FnMut(&Connection) -> Result<()> + Send + 'static {
+        move |connection| {
+            connection.execute("INSERT INTO stored VALUES (?1)", params![vec![7_u8; bytes]])?;
+            Ok(())
+        }
+    }
+
+    fn database(directory: &std::path::Path) -> Connection {
+        let connection = Connection::open(directory.join("group.db")).unwrap();
+        let wal: String = connection
+            .query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(wal, "wal");
+        connection
+            .execute_batch("CREATE TABLE stored (value BLOB)")
+            .unwrap();
+        connection
+    }
+
+    fn sizes(connection: &Connection) -> Vec<i64> {
+        let mut statement = connection
+            .prepare("SELECT length(value) FROM stored ORDER BY rowid")
+            .unwrap();
+        statement
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap()
+    }
+
+    /// Commits `jobs`, as the writer does; what their callers were told, and how many groups were void.
+    fn commit(connection: &Connection, jobs: Vec<Box<dyn Job>>, told: &Told) -> (Vec<(usize, bool)>, usize) {
+        let mut queue: std::collections::VecDeque<_> = jobs.into();
+        let mut void = 0;
+        while !queue.is_empty() {
+            Transaction::begin_write(connection).unwrap().keep();
+            let mut group = Group::new(connection, queue.len());
+            while let Some(job) = group.wants_more().then(|| queue.pop_front()).flatten() {
+                group.run(job);
+            }
+            let outcome = group.commit();
+            void += usize::from(outcome.void);
+            for (job, verdict) in outcome.jobs {
+                job.finish(verdict);
+            }
+            assert!(connection.is_autocommit());
+        }
+        (std::mem::take(&mut *lock(told)), void)
+    }
+
+    #[test]
+    fn a_job_that_does_not_fit_takes_no_other_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = database(directory.path());
+        connection.execute_batch("PRAGMA max_page_count = 20").unwrap();
+        let told = Told::default();
+        let jobs = [100, 200, 1 << 20, 300]
+            .into_iter()
+            .enumerate()
+            .map(|(number, bytes)| job(number, &told, insert(bytes)))
+            .collect();
+        let (answers, void) = commit(&connection, jobs, &told);
+        // SQLITE_FULL rolled back what came before it: without the second try alone, jobs 0 and 1
+        // would be acknowledged and gone.
+        assert_eq!(void, 1);
+        assert_eq!(answers, [(0, true), (1, true), (2, false), (3, true)]);
+        assert_eq!(sizes(&connection), [100, 200, 300]);
+    }
+
+    #[test]
+    fn a_job_that_fails_or_panics_leaves_its_neighbours_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = database(directory.path());
+        let told = Told::default();
+        let failing = |connection: &Connection| {
+            insert(5)(connection)?;
+            Err(Error::Invalid("after its own insert".to_owned()))
+        };
+        let panicking = |connection: &Connection| {
+            insert(6)(connection)?;
+            panic!("planted")
+        };
+        let jobs = vec![
+            job(0, &told, insert(1)),
+            job(1, &told, failing),
+            job(2, &told, panicking),
+            job(3, &told, insert(2)),
+        ];
+        let (answers, void) = commit(&connection, jobs, &told);
+        assert_eq!(void, 0);
+        assert_eq!(answers, [(0, true), (1, false), (2, false), (3, true)]);
+        assert_eq!(sizes(&connection), [1, 2]);
+    }
+
+    #[test]
+    fn a_panic_of_a_job_alone_is_rolled_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = database(directory.path());
+        let told = Told::default();
+        let panicking = |connection: &Connection| {
+            insert(6)(connection)?;
+            panic!("planted")
+        };
+        let (answers, _) = commit(&connection, vec![job(0, &told, panicking)], &told);
+        assert_eq!(answers, [(0, false)]);
+        let (answers, _) = commit(&connection, vec![job(1, &told, insert(3))], &told);
+        assert_eq!(answers, [(1, true)]);
+        assert_eq!(sizes(&connection), [3]);
+    }
+
+    #[test]
+    fn the_lock_is_left_alone_now_and_then() {
+        let directory = tempfile::tempdir().unwrap();
+        let connection = database(directory.path());
+        let mut pace = Pace::default();
+        let mut rests = 0;
+        for _ in 0..100 {
+            pace.look(&connection).unwrap();
+            pace.note(Duration::from_millis(10));
+            rests += u32::from(!pace.rest().is_zero());
+        }
+        // 100 x 10 ms of back-to-back commits with no neighbour in sight.
+        assert!((1..=3).contains(&rests), "{rests}");
+        let neighbour = Connection::open(directory.path().join("group.db")).unwrap();
+        neighbour
+            .execute_batch("INSERT INTO stored VALUES (x'00')")
+            .unwrap();
+        let mut free = Duration::ZERO;
+        for _ in 0..100 {
+            pace.look(&connection).unwrap();
+            pace.note(Duration::from_millis(10));
+            free += pace.rest();
+        }
+        assert!(free >= Duration::from_millis(90), "{free:?}");
     }
 }

@@ -257,6 +257,9 @@ fn configure(connection: &mut Connection, path: &Path, settings: &Settings, cach
             settings.defensive,
         ),
         ("triggers", DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        // Plans do not depend on bound values. Otherwise SQLite 3.54 prepares `ORDER BY … LIMIT` anew
+        // each time that a value is bound: 17 instead of 7 µs a read.
+        ("enable_qpsg", DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true),
     ] {
         let kept = connection.set_db_config(option, wanted)?;
         check(path, name, wanted.into(), kept.into())?;

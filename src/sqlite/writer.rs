@@ -64,6 +64,8 @@ struct Queue {
     jobs: VecDeque<Box<dyn Job>>,
     /// Someone leads, or was told to.
     led: bool,
+    /// The last try for the write lock found it taken by another process.
+    blocked: bool,
     /// The writer's own thread was told to lead.
     rung: bool,
     /// The writer's own thread runs.
@@ -225,6 +227,7 @@ impl Writer {
             let begin = AssertUnwindSafe(|| self.begin(&mut slot, level));
             match catch_unwind(begin).unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref()))) {
                 Ok(()) => {
+                    lock(&self.queue).blocked = false;
                     let finished = self.commit_group(&mut slot);
                     let rest = slot.pace.rest();
                     drop(slot);
@@ -242,6 +245,7 @@ impl Writer {
                 Err(error) if error.is_busy() => {
                     drop(slot);
                     drop(pass);
+                    lock(&self.queue).blocked = true;
                     lock(&self.statistics).lock_waits += 1;
                     if give_up() {
                         return Round::GaveUp;
@@ -277,7 +281,10 @@ impl Writer {
         if faults::planted(Fault::AcknowledgeEarly) && !connection.is_autocommit() {
             Transaction::resume(connection).commit()?;
         }
-        Transaction::begin_write(connection).map(Transaction::keep)
+        let transaction = Transaction::begin_write(connection)?;
+        slot.pace.look(connection)?;
+        transaction.keep();
+        Ok(())
     }
 
     fn commit_group(&self, slot: &mut Slot) -> Vec<(Box<dyn Job>, Result<()>)> {
@@ -290,7 +297,7 @@ impl Writer {
             group.run(job);
         }
         let outcome = group.commit();
-        slot.pace.note(&connection, outcome.busy_for);
+        slot.pace.note(outcome.busy_for);
         if outcome.usable {
             slot.connection = Some(connection);
         }
@@ -331,21 +338,31 @@ impl Writer {
             .max()
     }
 
-    /// Fails the jobs that waited too long for another writer.
+    /// Drops the jobs whose callers left, and fails those that waited too long for another process. To
+    /// wait behind jobs of this process is not that.
     fn expire(&self) {
         let now = Instant::now();
-        let expired: Vec<_> = {
+        let over: Vec<_> = {
             let mut queue = lock(&self.queue);
-            if queue.jobs.iter().all(|job| job.order().deadline > now) {
+            let blocked = queue.blocked;
+            let is_over =
+                |job: &dyn Job| job.order().cancel.is_cancelled() || (blocked && job.order().deadline <= now);
+            if !queue.jobs.iter().any(|job| is_over(job.as_ref())) {
                 return;
             }
             let all = std::mem::take(&mut queue.jobs).into_iter();
-            let (expired, kept) = all.partition::<Vec<_>, _>(|job| job.order().deadline <= now);
+            let (over, kept) = all.partition::<Vec<_>, _>(|job| is_over(job.as_ref()));
             queue.jobs = kept.into();
-            expired
+            over
         };
-        let holder = holder_of(&self.path);
-        for job in expired {
+        // Looked up once, and only for those who are told: it takes up to half a second.
+        let is_told = over.iter().any(|job| !job.order().cancel.is_cancelled());
+        let holder = is_told.then(|| holder_of(&self.path)).flatten();
+        for job in over {
+            if job.order().cancel.is_cancelled() {
+                job.finish(Err(Error::Interrupted));
+                continue;
+            }
             let waited = now.duration_since(job.order().since);
             job.finish(Err(Error::Busy {
                 path: self.path.clone(),

@@ -1,0 +1,235 @@
+"""What every saver of this package is: how it is made, what it shares, when it ends.
+
+The verbs are in `_writes`, `_reads` and `_threads`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from langgraph_checkpoint_rust import _serialize
+from langgraph_checkpoint_rust._core import ShapeBook
+from langgraph_checkpoint_rust._store import Store
+from langgraph_checkpoint_rust.serde import RustSerializer
+from langgraph_checkpoint_rust.settings import SqliteOptions, SqliteSettings
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+    from typing_extensions import Self, Unpack
+
+    from langgraph_checkpoint_rust._bridge import Steps
+
+_PATH_VARIABLE = "CHECKPOINTS_DB_PATH"
+_UPSTREAM_ATTRIBUTES = {
+    "conn": "savers keep no sqlite3 connection; use the verbs, or open the file with sqlite3 yourself",
+    "cursor": "savers lend no cursor; use put, get_tuple, list or delete_thread",
+    "lock": "savers need no lock: call the verbs from any thread or task",
+    "loop": "savers belong to no event loop: call the verbs from any",
+}
+
+
+class Saver(BaseCheckpointSaver[str]):
+    """A saver without verbs."""
+
+    jsonplus_serde: JsonPlusSerializer
+    _store: Store
+
+    def __init__(
+        self,
+        conn: Any,
+        *,
+        serde: SerializerProtocol | None = None,
+        settings: SqliteSettings | None = None,
+        **options: Unpack[SqliteOptions],
+    ) -> None:
+        super().__init__(serde=serde or RustSerializer())
+        self.jsonplus_serde = JsonPlusSerializer()
+        self._store = Store(conn, (settings or SqliteSettings()).replace(options))
+
+    @classmethod
+    def from_conn_string(
+        cls,
+        conn_string: str,
+        *,
+        serde: SerializerProtocol | None = None,
+        settings: SqliteSettings | None = None,
+        **options: Unpack[SqliteOptions],
+    ) -> Self:
+        """Makes a saver that is also a context manager.
+
+        Args:
+            conn_string: A path, `:memory:`, `sqlite:///…` or a `file:` URI.
+            serde: The serializer; a `RustSerializer` if None.
+            settings: The settings; defaults if None.
+            **options: Single settings, which win over `settings`.
+
+        Returns:
+            The saver. It works un-entered too; leaving the `with` block closes it.
+
+        Raises:
+            ValueError: If the string or a setting cannot be understood.
+
+        Example:
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> with RustSqliteSaver.from_conn_string(":memory:") as saver:
+            ...     saver.get_tuple({"configurable": {"thread_id": "1"}}) is None
+            True
+        """
+        return cls(conn_string, serde=serde, settings=settings, **options)
+
+    @classmethod
+    def from_env(
+        cls,
+        *,
+        conn: Any = None,
+        serde: SerializerProtocol | None = None,
+        **options: Unpack[SqliteOptions],
+    ) -> Self:
+        """Makes a saver from environment variables; keyword wins over variable over default.
+
+        Reads `CHECKPOINTS_DB_PATH` and `LANGGRAPH_CHECKPOINT_<SETTING>`. Nothing else in this
+        package reads the environment.
+
+        Args:
+            conn: The database; `CHECKPOINTS_DB_PATH` if None.
+            serde: The serializer; a `RustSerializer` if None.
+            **options: Settings that win over the environment's.
+
+        Returns:
+            The saver.
+
+        Raises:
+            ValueError: If there is no path, or a variable cannot be read; the message names it.
+
+        Example:
+            >>> import os
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> os.environ["CHECKPOINTS_DB_PATH"] = ":memory:"
+            >>> RustSqliteSaver.from_env(pool_size=2).settings.pool_size
+            2
+        """
+        if conn is None:
+            conn = os.environ.get(_PATH_VARIABLE)
+            if not conn:
+                raise ValueError(f"no database: set {_PATH_VARIABLE}, or pass conn=")
+        return cls(conn, serde=serde, settings=SqliteSettings.from_env(), **options)
+
+    @property
+    def settings(self) -> SqliteSettings:
+        """The settings in force. Frozen: make another saver for others."""
+        return self._store.settings
+
+    @property
+    def is_setup(self) -> bool:
+        """Whether the database was opened."""
+        return self._store.is_open
+
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """Figures of the writer, the readers, the WAL and the lock guard, of all savers of the file.
+
+        Returns:
+            `writer`: `groups` and `jobs` committed, `largest_group` in jobs, `void_groups` that SQLite
+            rolled back as a whole, jobs `queued` now, `lock_waits` for other processes. `readers`:
+            connections `open` and `idle`, and `size`, the most. `wal`: its `bytes`; its `pages` and
+            `checkpointed_pages` at the last checkpoint; `checkpoints` run, and those that a reader of
+            another process `blocked`. `lock_guard`: its `status`, and descriptors by kind.
+
+        Example:
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> sorted(RustSqliteSaver(":memory:").stats())
+            ['lock_guard', 'readers', 'wal', 'writer']
+        """
+        return self._store.backend.stats()
+
+    async def astats(self) -> dict[str, dict[str, Any]]:
+        """As `stats`."""
+        await self._store.resolve()
+        return self.stats()
+
+    def close(self) -> None:
+        """Closes the database, for all copies of this saver. Idempotent.
+
+        Example:
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> saver = RustSqliteSaver(":memory:")
+            >>> saver.close()
+            >>> saver.close()
+        """
+        self._store.close()
+
+    async def aclose(self) -> None:
+        """As `close`, which may wait for the disk, off the event loop."""
+        await asyncio.get_running_loop().run_in_executor(None, self._store.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        await self._store.resolve()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def __copy__(self) -> Self:
+        clone = object.__new__(type(self))
+        clone.__dict__.update(self.__dict__)
+        return clone
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # A saver is a handle: its data is in the database.
+        return self.__copy__()
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._store.in_memory:
+            raise pickle.PicklingError("a saver of a database in memory cannot be pickled; use a file")
+        state = {name: _serialize.portable(value) for name, value in self.__dict__.items()}
+        store: Store = state.pop("_store")
+        # Raises for a store that does not know its file yet.
+        store.backend  # noqa: B018
+        return state | {"_path": store.path, "_settings": store.settings}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        path, settings = state.pop("_path"), state.pop("_settings")
+        self.__dict__.update(state)
+        self._store = Store(path, settings)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self._store.path!r}, format='interop', "
+            f"synchronous={self.settings.synchronous!r})"
+        )
+
+    def __getattr__(self, name: str) -> NoReturn:
+        # Reached only for names that do not exist.
+        advice = _UPSTREAM_ATTRIBUTES.get(name)
+        message = f"{type(self).__name__!r} object has no attribute {name!r}"
+        raise AttributeError(f"{message}: {advice}" if advice else message)
+
+    def _open(self) -> Steps[None]:
+        if not self._store.is_open:
+            report = yield self._store.backend.setup()
+            self._store.opened(*report)
+
+    def _with_shapes(self, verb: Any, *arguments: Any) -> Steps[Any]:
+        """Calls a verb until it knows the outline of each checkpoint it meets.
+
+        The native half reads outlines from plain msgpack itself; what only the serializer can read
+        comes back, is decoded here, outside any transaction, and is known in the next call.
+        """
+        shapes = ShapeBook()
+        while True:
+            result, unknown = yield verb(*arguments, shapes)
+            if not unknown:
+                return result
+            for typed in unknown:
+                shapes.learn(typed, *_serialize.outline(self.serde, typed))

@@ -1,0 +1,169 @@
+"""The verbs on whole threads and runs.
+
+Each verb's work is one generator of steps (`_bridge`), so its two colours cannot differ.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from langgraph_checkpoint_rust import _config
+from langgraph_checkpoint_rust._bridge import arun, run
+from langgraph_checkpoint_rust._saver import Saver
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langgraph_checkpoint_rust._bridge import Steps
+    from langgraph_checkpoint_rust._core import Removal
+
+
+_PRUNE_STRATEGIES = ("keep_latest", "delete")
+
+
+class ThreadVerbs(Saver):
+    """`delete_thread`, `delete_for_runs`, `copy_thread` and `prune`."""
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Deletes a thread: all namespaces, checkpoints and writes.
+
+        In one transaction; a thread that is too large for one of 250 ms loses its oldest checkpoints
+        first, so that its latest state is whole until the end. If that is interrupted, call again.
+
+        Args:
+            thread_id: The thread. An unknown one is no error.
+
+        Raises:
+            DatabaseBusyError: If another writer held the file for `busy_timeout`.
+
+        Example:
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> RustSqliteSaver(":memory:").delete_thread("1")
+        """
+        run(self._delete_thread(thread_id))
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """As `delete_thread`."""
+        await self._store.resolve()
+        await arun(self._delete_thread(thread_id))
+
+    def _delete_thread(self, thread_id: str) -> Steps[None]:
+        yield from self._open()
+        while (yield self._store.backend.delete_thread(str(thread_id))):
+            pass
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Deletes the checkpoints whose metadata names one of the runs, with their writes.
+
+        The metadata of the whole file is scanned: upstream's tables have no index to ask, and may
+        get none. A live thread whose `DeltaChannel` needs a deleted checkpoint loses that history.
+
+        Args:
+            run_ids: The runs. Unknown ones are no error.
+
+        Raises:
+            TypeError: If `run_ids` is a single `str`.
+            DatabaseBusyError: If another writer held the file for `busy_timeout`.
+
+        Example:
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> RustSqliteSaver(":memory:").delete_for_runs(["run-1"])
+        """
+        run(self._delete_for_runs(run_ids))
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """As `delete_for_runs`."""
+        await self._store.resolve()
+        await arun(self._delete_for_runs(run_ids))
+
+    def _delete_for_runs(self, run_ids: Sequence[str]) -> Steps[None]:
+        texts = _config.texts("run_ids", run_ids)
+        if texts:
+            yield from self._open()
+            removal = yield self._store.backend.delete_for_runs(texts)
+            yield from self._remove(removal)
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copies all checkpoints and writes of a thread; ids and parents stay the same.
+
+        Args:
+            source_thread_id: The thread to copy. An unknown one is no error.
+            target_thread_id: The thread to copy to; what it holds under the same ids is replaced.
+
+        Raises:
+            DatabaseBusyError: If another writer held the file for `busy_timeout`.
+
+        Example:
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> RustSqliteSaver(":memory:").copy_thread("1", "2")
+        """
+        run(self._copy_thread(source_thread_id, target_thread_id))
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """As `copy_thread`."""
+        await self._store.resolve()
+        await arun(self._copy_thread(source_thread_id, target_thread_id))
+
+    def _copy_thread(self, source_thread_id: str, target_thread_id: str) -> Steps[None]:
+        yield from self._open()
+        source, target = str(source_thread_id), str(target_thread_id)
+        progress = yield self._store.backend.copy_thread(source, target, None)
+        while progress is not None:
+            progress = yield self._store.backend.copy_thread(source, target, progress)
+
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Deletes history, as `PostgresSaver.prune` documents it, and for `DeltaChannel` threads too.
+
+        `"keep_latest"` keeps the latest checkpoint of each namespace with its pending writes, what
+        descends from it, the ancestors that its delta channels are rebuilt from, and the parent
+        that holds the pending sends of a checkpoint from before version 4. A kept checkpoint whose
+        parent went has none. The namespace of a subgraph call goes with the root checkpoint that it
+        started from. Writes whose checkpoint is still to come stay. `"delete"` keeps nothing.
+
+        Each thread is pruned in one transaction, a very long one in several of at most 250 ms. A run that
+        appends to the thread meanwhile is safe; to fork or replay from a checkpoint that is being deleted
+        is not.
+
+        Args:
+            thread_ids: The threads. Unknown ones are no error.
+            strategy: `"keep_latest"` or `"delete"`.
+
+        Raises:
+            TypeError: If `thread_ids` is a single `str`.
+            ValueError: If the strategy is unknown.
+            DatabaseBusyError: If another writer held the file for `busy_timeout`; the threads before
+                are pruned, and retrying is safe.
+
+        Example:
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> RustSqliteSaver(":memory:").prune(["1"], strategy="keep_latest")
+        """
+        run(self._prune(thread_ids, strategy))
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """As `prune`."""
+        await self._store.resolve()
+        await arun(self._prune(thread_ids, strategy))
+
+    def _prune(self, thread_ids: Sequence[str], strategy: str) -> Steps[None]:
+        texts = _config.texts("thread_ids", thread_ids)
+        if strategy not in _PRUNE_STRATEGIES:
+            raise ValueError(
+                f"Unknown prune strategy: {strategy!r}; use one of {', '.join(_PRUNE_STRATEGIES)}"
+            )
+        for thread_id in texts:
+            if strategy == "delete":
+                yield from self._delete_thread(thread_id)
+                continue
+            yield from self._open()
+            removal = yield from self._with_shapes(self._store.backend.prune, thread_id)
+            yield from self._remove(removal)
+
+    def _remove(self, removal: Removal) -> Steps[None]:
+        """Removes what a verb found: at once, or, where that would keep other writers waiting, in slices.
+
+        Nothing found is removed too, so that a file that cannot be written says so.
+        """
+        done = yield self._store.backend.remove(removal, 0)
+        while done < len(removal):
+            done = yield self._store.backend.remove(removal, done)
