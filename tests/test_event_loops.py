@@ -1,4 +1,4 @@
-"""Any loop, several at once, one that closes early: the saver belongs to none of them."""
+"""Any event loop, any number of them, at any time; arguments are taken before the first suspension."""
 
 from __future__ import annotations
 
@@ -6,226 +6,238 @@ import asyncio
 import contextvars
 import gc
 import os
-import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvloop
-from helpers import TASK, checkpoint_of, config_of, id_of, put_chain, rows
+from fault_support import LOOPS, eventually, is_at_rest, run_on
+from helpers import TASK, Lock, checkpoint_of, config_of, id_of, query, run_python
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph_checkpoint_rust import AsyncRustSqliteSaver, RustSqliteSaver
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
-RUNNERS = {"asyncio": asyncio.run, "uvloop": uvloop.run}
+AT_IMPORT = AsyncRustSqliteSaver(":memory:")
+CALLER: contextvars.ContextVar[str] = contextvars.ContextVar("caller", default="nobody")
 
 
-async def work(saver: Any, name: str, count: int = 20) -> None:
-    """Every a-verb, several at once."""
-    await asyncio.gather(
-        *(saver.aput(config_of(name), checkpoint_of(number), {}, {}) for number in range(1, count + 1))
-    )
-    await saver.aput_writes(config_of(name, "", id_of(1)), [("a", 1)], TASK)
-    assert (await saver.aget_tuple(config_of(name))).checkpoint["id"] == id_of(count)
-    assert len([found async for found in saver.alist(config_of(name))]) == count
-    await saver.acopy_thread(name, f"{name}-copy")
-    await saver.aprune([f"{name}-copy"])
-    await saver.adelete_thread(f"{name}-copy")
+class Witness(JsonPlusSerializer):
+    """Notes who calls it: the context's caller, and the thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[tuple[str, int]] = set()
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        self.seen.add((CALLER.get(), threading.get_ident()))
+        return super().dumps_typed(obj)
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        self.seen.add((CALLER.get(), threading.get_ident()))
+        return super().loads_typed(data)
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
-def test_several_loops_in_several_threads_share_a_saver(path: Path, runner: str) -> None:
-    saver = AsyncRustSqliteSaver(path)
+async def use(saver: Any, thread: Any) -> None:
+    """Each kind of call once."""
+    config = await saver.aput(config_of(thread), checkpoint_of(1, {"a": 1}), {}, {})
+    await saver.aput_writes(config, [("a", 1)], TASK)
+    found = await saver.aget_tuple(config_of(thread))
+    assert found.pending_writes == [(TASK, "a", 1)]
+    assert [item.config async for item in saver.alist(config_of(thread))] == [found.config]
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("kinds", [["asyncio"] * 6, ["uvloop"] * 6, ["asyncio", "uvloop"] * 3])
+def test_loops_in_several_threads_use_one_saver_at_once(path: Path, kinds: list[str]) -> None:
     failures: list[BaseException] = []
+    with AsyncRustSqliteSaver(path, pool_size=2) as saver:
 
-    def main(name: str) -> None:
-        try:
-            RUNNERS[runner](work(saver, name))
-        except BaseException as error:
-            failures.append(error)
+        async def main(number: int) -> None:
+            await asyncio.gather(*(use(saver, f"{number}-{task}") for task in range(10)))
 
-    threads = [threading.Thread(target=main, args=(f"t{number}",)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert failures == []
-    saver.close()
-    assert len(rows(path, "checkpoints")) == 120
+        def run(number: int, kind: str) -> None:
+            try:
+                run_on(kind, main(number))
+            except BaseException as failure:
+                failures.append(failure)
 
-
-@pytest.mark.parametrize("runner", RUNNERS)
-def test_a_saver_outlives_many_loops_and_keeps_no_descriptor_of_them(path: Path, runner: str) -> None:
-    saver = AsyncRustSqliteSaver(path)
-    for number in range(10):
-        RUNNERS[runner](work(saver, f"warm-{number}", 3))
-    gc.collect()
-    before = len(os.listdir("/proc/self/fd"))
-    for number in range(60):
-        RUNNERS[runner](work(saver, f"t{number}", 3))
-    gc.collect()
-    assert len(os.listdir("/proc/self/fd")) <= before + 2
-    saver.close()
+        threads = [threading.Thread(target=run, args=arguments) for arguments in enumerate(kinds)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert failures == []
+        assert is_at_rest(saver)
+    assert query(path, "SELECT count(*) FROM checkpoints") == [(60,)]
 
 
-@pytest.mark.parametrize("make", [asyncio.SelectorEventLoop, uvloop.new_event_loop], ids=RUNNERS)
-def test_a_loop_may_close_while_work_is_in_flight(path: Path, make: Any) -> None:
-    saver = AsyncRustSqliteSaver(path)
-    put_chain(saver, 1, "first")
-    for number in range(20):
-        loop = make()
-        tasks = [
-            loop.create_task(saver.aput(config_of(f"t{number}"), checkpoint_of(index), {}, {}))
-            for index in range(1, 6)
-        ]
-        loop.call_soon(loop.stop)
-        loop.run_forever()
-        for task in tasks:
-            task._log_destroy_pending = False
-        loop.close()
-    del tasks, loop
-    gc.collect()
-    put_chain(saver, 1, "last")
-    assert saver.stats()["writer"]["queued"] == 0
-    saver.close()
-    counts: dict[str, int] = {}
-    for row in rows(path, "checkpoints"):
-        counts[row[0]] = counts.get(row[0], 0) + 1
-    # What had its place in the queue is stored: each loop ran one turn.
-    assert counts == {f"t{number}": 5 for number in range(20)} | {"first": 1, "last": 1}
+@pytest.mark.parametrize("loop_name", LOOPS)
+def test_a_loop_closed_with_work_in_flight_costs_nothing_but_the_answers(path: Path, loop_name: str) -> None:
+    with RustSqliteSaver(path) as saver:
+        saver.setup()
+        for number in range(20):
+            loop = LOOPS[loop_name]()
+            puts = [saver.aput(config_of(f"{number}-{n}"), checkpoint_of(1), {}, {}) for n in range(8)]
+            tasks: list[Any] = [loop.create_task(put) for put in puts]
+            tasks += [loop.create_task(saver.aget_tuple(config_of(0))) for _ in range(4)]
+            loop.run_until_complete(asyncio.sleep(0))
+            for task in tasks:
+                task._log_destroy_pending = False
+            loop.close()
+            del tasks, task, loop, puts
+            gc.collect()
+        assert eventually(lambda: is_at_rest(saver))
+        run_on(loop_name, use(saver, "last"))
+    assert query(path, "PRAGMA integrity_check") == [("ok",)]
+    assert query(path, "SELECT count(*) FROM checkpoints") == [(161,)]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts descriptors in /proc")
+@pytest.mark.parametrize("loop_name", LOOPS)
+def test_two_hundred_loops_in_sequence_leave_no_descriptor_open(path: Path, loop_name: str) -> None:
+    with AsyncRustSqliteSaver(path) as saver:
+        for _ in range(3):
+            run_on(loop_name, use(saver, "1"))
+        before = open_descriptors()
+        for _ in range(200):
+            loop = LOOPS[loop_name]()
+            loop.run_until_complete(saver.aget_tuple(config_of()))
+            loop.close()
+        del loop
+        gc.collect()
+        assert open_descriptors() <= before
 
 
 def test_sync_verbs_work_inside_a_running_loop(path: Path) -> None:
     async def main() -> None:
         with RustSqliteSaver(path) as saver:
-            tasks = [
-                asyncio.ensure_future(saver.aput(config_of("async"), checkpoint_of(number), {}, {}))
-                for number in range(1, 30)
-            ]
-            await asyncio.sleep(0)
-            put_chain(saver, 20, "sync")
-            assert saver.get_tuple(config_of("sync")) is not None
-            await asyncio.gather(*tasks)
-            assert len(list(saver.list(None))) == 49
+            config = saver.put(config_of(), checkpoint_of(1), {}, {})
+            saver.put_writes(config, [("a", 1)], TASK)
+            await use(saver, "other")
+            assert len(list(saver.list(None))) == 2
+            saver.delete_thread("1")
+            assert saver.get_tuple(config_of()) is None
 
-    asyncio.run(main())
+    run_on("asyncio", main())
 
 
-def test_a_saver_may_be_made_at_import_time_without_a_loop(path: Path, tmp_path: Path) -> None:
-    (tmp_path / "module.py").write_text(
-        f"from langgraph_checkpoint_rust import AsyncRustSqliteSaver\nsaver = AsyncRustSqliteSaver({str(path)!r})\n"
-    )
-    code = (
-        "import asyncio, module, uvloop\n"
-        "main = lambda: module.saver.aget_tuple({'configurable': {'thread_id': '1'}})\n"
-        "async def run(): return await main()\n"
-        "print(asyncio.run(run()), uvloop.run(run()))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "None None\n", "")
+def test_a_saver_made_at_import_time_works_in_any_later_loop() -> None:
+    for loop_name in [*LOOPS] * 2:
+        run_on(loop_name, use(AT_IMPORT, loop_name))
+    assert len(list(AT_IMPORT.list(None))) == len(LOOPS)
 
 
-_request: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="none")
+@pytest.mark.parametrize("loop_name", LOOPS)
+def test_a_serializer_runs_in_the_awaiting_tasks_context_and_thread(path: Path, loop_name: str) -> None:
+    savers = {name: AsyncRustSqliteSaver(path, serde=Witness()) for name in ("a", "b")}
 
-
-class Witness(JsonPlusSerializer):
-    """Notes in which thread and context it is called."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[tuple[str, str, int]] = []
-
-    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
-        self.seen.append(("dumps", _request.get(), threading.get_ident()))
-        return super().dumps_typed(obj)
-
-    def loads_typed(self, data: tuple[str, bytes]) -> Any:
-        self.seen.append(("loads", _request.get(), threading.get_ident()))
-        return super().loads_typed(data)
-
-
-@pytest.mark.parametrize("runner", RUNNERS)
-def test_serializers_run_in_the_awaiting_tasks_thread_and_context(path: Path, runner: str) -> None:
-    witness = Witness()
-    saver = AsyncRustSqliteSaver(path, serde=witness)
-
-    async def request(name: str) -> None:
-        _request.set(name)
-        stored = await saver.aput(config_of(name), checkpoint_of(1, {"a": 1}), {}, {})
-        await saver.aput_writes(stored, [("a", 1)], TASK)
-        await saver.aget_tuple(stored)
-        assert [found async for found in saver.alist(config_of(name))]
+    async def work(name: str) -> None:
+        CALLER.set(name)
+        await use(savers[name], name)
 
     async def main() -> None:
-        await asyncio.gather(*(request(f"r{number}") for number in range(8)))
+        await asyncio.gather(*(work(name) for name in savers))
 
-    RUNNERS[runner](main())
-    saver.close()
-    assert {thread for _, _, thread in witness.seen} == {threading.get_ident()}
-    for kind, count in (("dumps", 2), ("loads", 4)):
-        contexts = [context for seen, context, _ in witness.seen if seen == kind]
-        assert sorted(contexts) == sorted([f"r{number}" for number in range(8)] * count)
+    run_on(loop_name, main())
+    for name, saver in savers.items():
+        assert isinstance(saver.serde, Witness)
+        assert saver.serde.seen == {(name, threading.get_ident())}
+        saver.close()
 
 
-@pytest.mark.parametrize("opened", [True, False])
-def test_arguments_are_serialized_before_the_first_suspension(path: Path, opened: bool) -> None:
+def begun(coroutine: Any) -> Generator[Any, Any, Any]:
+    """Runs a coroutine up to its first suspension; what drives the rest."""
+    waiting = coroutine.send(None)
+
+    async def rest() -> Any:
+        nonlocal waiting
+        while True:
+            await asyncio.sleep(0.001)
+            if waiting is None or waiting.done():
+                try:
+                    waiting = coroutine.send(None)
+                except StopIteration as stop:
+                    return stop.value
+
+    return rest()  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_arguments_may_be_changed_after_the_first_suspension(path: Path, opened: bool) -> None:
     async def main() -> None:
         async with AsyncRustSqliteSaver(path) as saver:
             if opened:
                 await saver.setup()
-            values = {"messages": ["first"]}
-            checkpoint = checkpoint_of(1, values)
+            checkpoint = checkpoint_of(1, {"list": [1]})
             metadata: Any = {"step": 1}
-            config = config_of("1")
-            put = asyncio.ensure_future(saver.aput(config, checkpoint, metadata, {}))
-            writes: list[tuple[str, Any]] = [("a", ["first"])]
-            put_writes = asyncio.ensure_future(saver.aput_writes(config_of("1", "", id_of(1)), writes, TASK))
-            # One turn: each coroutine has come to its first suspension.
-            await asyncio.sleep(0)
-            checkpoint["channel_values"]["messages"].append("later")
+            config = config_of()
+            put = begun(saver.aput(config, checkpoint, metadata, {}))
+            checkpoint["channel_values"]["list"].append(2)
             metadata["step"] = 2
-            writes[0][1].append("later")
-            writes.append(("b", 1))
-            await put
-            await put_writes
-            found = await saver.aget_tuple(config_of("1"))
+            await put  # type: ignore[misc]
+            values = [1]
+            writes = [("a", values)]
+            put = begun(saver.aput_writes(config_of("1", "", id_of(1)), writes, TASK))
+            values.append(2)
+            writes.append(("b", [3]))
+            await put  # type: ignore[misc]
+            found = await saver.aget_tuple(config)
             assert found is not None
-            assert found.checkpoint["channel_values"] == {"messages": ["first"]}
-            assert found.metadata["step"] == 1
-            assert found.pending_writes == [(TASK, "a", ["first"])]
+            assert found.checkpoint["channel_values"] == {"list": [1]}
+            assert found.metadata == {"step": 1}
+            assert found.pending_writes == [(TASK, "a", [1])]
 
-    asyncio.run(main())
+    run_on("asyncio", main())
 
 
-def test_the_loop_turns_while_a_write_waits_for_another_process(path: Path) -> None:
-    import sqlite3
-
+@pytest.mark.parametrize("loop_name", LOOPS)
+def test_a_loop_goes_on_while_its_calls_wait_for_another_process(path: Path, loop_name: str) -> None:
     async def main() -> None:
         async with AsyncRustSqliteSaver(path) as saver:
             await saver.setup()
-            # Two libraries in one process: the guard keeps them apart.
-            connection = sqlite3.connect(path, isolation_level=None)
-            connection.execute("BEGIN IMMEDIATE")
-            task = asyncio.ensure_future(saver.aput(config_of("1"), checkpoint_of(1), {}, {}))
-            for _ in range(100):
-                began = asyncio.get_running_loop().time()
-                await asyncio.sleep(0)
-                assert asyncio.get_running_loop().time() - began < 0.5
-            assert not task.done()
-            assert await saver.aget_tuple(config_of("1")) is None
-            connection.execute("ROLLBACK")
-            await task
-            connection.close()
+            lock = Lock(path, "BEGIN IMMEDIATE")
+            put = asyncio.ensure_future(saver.aput(config_of(), checkpoint_of(1), {}, {}))
+            while saver.stats()["writer"]["lock_waits"] < 10:
+                assert await saver.aget_tuple(config_of()) is None
+            assert not put.done()
+            lock.release()
+            await put
 
-    asyncio.run(main())
+    run_on(loop_name, main())
+    assert query(path, "SELECT count(*) FROM checkpoints") == [(1,)]
+
+
+def test_an_answer_to_a_loop_that_is_gone_ends_no_process_that_dies_of_broken_pipes(path: Path) -> None:
+    printed = run_python(
+        """
+        import asyncio, gc, signal, sys, time
+        from helpers import Lock, checkpoint_of, config_of
+        from langgraph_checkpoint_rust import RustSqliteSaver
+
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        saver = RustSqliteSaver(sys.argv[1])
+        saver.setup()
+        with Lock(sys.argv[1], "BEGIN IMMEDIATE"):
+            loop = asyncio.new_event_loop()
+            loop.set_exception_handler(lambda *_: None)
+            task = loop.create_task(saver.aput(config_of(), checkpoint_of(1), {}, {}))
+            loop.run_until_complete(asyncio.sleep(0))
+            loop.close()
+            del task, loop
+            gc.collect()
+        while saver.stats()["writer"]["queued"]:
+            time.sleep(0.01)
+        saver.close()
+        print("alive")
+        """,
+        path,
+    )
+    assert printed == "alive\n"
+    assert query(path, "SELECT count(*) FROM checkpoints") == [(1,)]
