@@ -130,26 +130,30 @@ def main() -> None:
                 return
 
     words: list[list[str]] = []
-    while killed + failed < kills:
+
+    def end(index: int) -> None:
+        """Kills a writer and reads the last of what it acknowledged."""
+        nonlocal killed, failed
+        process, receiver = living.pop(index)
+        os.kill(process, signal.SIGKILL)
+        _, status = os.waitpid(process, 0)
+        killed += os.WIFSIGNALED(status)
+        failed += not os.WIFSIGNALED(status)
+        rest = lines.pop(receiver, b"")
+        while more := os.read(receiver, 1 << 20):
+            rest += more
+        os.close(receiver)
+        words.extend(line.split() for line in rest.decode().splitlines())
+
+    while killed + failed + len(living) < kills:
         while len(living) < writers:
             started += 1
             options = {"synchronous": arguments["synchronous"] or random_.choice(["NORMAL", "FULL"])}
             living.append(start(path, f"t{started}", random_.getrandbits(32), arguments["early"], options))
         drain(random_.uniform(0, LONGEST_LIFE))
-        process, receiver = living[random_.randrange(len(living))]
-        os.kill(process, signal.SIGKILL)
-        _, status = os.waitpid(process, 0)
-        killed += os.WIFSIGNALED(status)
-        failed += not os.WIFSIGNALED(status)
-        living.remove((process, receiver))
-        rest = lines.pop(receiver, b"")
-        while more := os.read(receiver, 1 << 20):
-            rest += more
-        os.close(receiver)
-        words += [line.split() for line in rest.decode().splitlines()]
-    for process, receiver in living:
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
+        end(random_.randrange(len(living)))
+    while living:
+        end(0)
     json.dump({"kills": killed, "failed": failed, "started": started, "lines": words}, sys.stdout)
 
 

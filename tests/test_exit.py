@@ -256,7 +256,8 @@ for n in range(3):
 while saver.stats()["readers"]["open"] == saver.stats()["readers"]["idle"]:
     time.sleep(0.001)
 stand_by()
-saver.get_tuple(config_of("1"))
+while True:
+    saver.get_tuple(config_of("1"))
 """,
     "a long read": """
 stand_by()
