@@ -27,8 +27,11 @@ test-floor: wheel $(FLOOR)/.ready ## The same with the oldest langgraph-checkpoi
 	$(FLOOR)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/*.whl
 	$(FLOOR)/bin/python -m pytest
 
-torture: install ## The long fault tests: TORTURE_KILLS (10000) and TORTURE_SEED may be set
+torture: $(VENV)/.ready ## The long fault tests, planted bugs included: TORTURE_KILLS (10000) and TORTURE_SEED may be set
+	. $(VENV)/bin/activate && maturin develop --quiet --release --locked --features faults
+	$(VENV)/bin/python -m pytest -s tests/test_panics.py tests/test_contention.py tests/test_group_commit.py
 	$(VENV)/bin/python -m pytest -m slow -s tests/test_crash.py tests/test_contention.py tests/test_fork.py
+	$(MAKE) install  # the planted bugs go
 
 lint: lint-rust lint-python ## Formatters, linters and type checkers
 

@@ -6,7 +6,7 @@
 pub enum Fault {
     /// A group is acknowledged, and committed only when the next one begins.
     AcknowledgeEarly = 1,
-    /// A group goes on, though a full disk rolled its transaction back.
+    /// A group goes on, though a full disk rolled its transaction back, and so does its COMMIT.
     IgnoreAutocommit,
     /// The write lock is taken by the first statement, not by BEGIN.
     Deferred,

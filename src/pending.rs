@@ -1,8 +1,8 @@
 //! Calls that have begun. A verb returns one; the caller waits for it or is called back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
@@ -44,8 +44,24 @@ pub trait Work<T>: Send {
     fn then(self: Box<Self>, done: Done<T>) -> Cancel;
 }
 
-fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+/// Tells the caller in any case: an awaited future that nobody resolves would hang its task.
+struct Teller<T>(Option<Done<T>>);
+
+impl<T> Teller<T> {
+    fn tell(mut self, result: Result<T>) {
+        if let Some(done) = self.0.take() {
+            done(result);
+        }
+    }
+}
+
+impl<T> Drop for Teller<T> {
+    /// Dropped untold, by a panic.
+    fn drop(&mut self) {
+        if let Some(done) = self.0.take() {
+            done(Err(Error::Panicked("a call ended without an outcome".to_owned())));
+        }
+    }
 }
 
 /// A call that is ready to be carried out.
@@ -77,24 +93,12 @@ impl<T: 'static> Pending<T> {
 
     /// Returns at once; `done` is called on another thread.
     pub fn then(self, done: Done<T>) -> Cancel {
-        // Whoever comes first tells the caller: the work, or its panic.
-        let done = Arc::new(Mutex::new(Some(done)));
-        let told = Arc::clone(&done);
-        let tell = move |result| {
-            if let Some(done) = take(&told) {
-                done(result);
-            }
-        };
-        let work = AssertUnwindSafe(|| {
+        let teller = Teller(Some(done));
+        let work = AssertUnwindSafe(move || {
             faults::trip(Fault::PanicAtEntry);
-            self.0.then(Box::new(tell))
+            self.0.then(Box::new(move |result| teller.tell(result)))
         });
-        catch_unwind(work).unwrap_or_else(|panic| {
-            if let Some(done) = take(&done) {
-                done(Err(Error::panicked(panic.as_ref())));
-            }
-            Cancel::default()
-        })
+        catch_unwind(work).unwrap_or_default()
     }
 }
 

@@ -26,7 +26,7 @@ from helpers import (
 )
 from oracle import acknowledged, expect_line, finish, lost, tell
 
-from langgraph_checkpoint_rust import AsyncRustSqliteSaver, RustSqliteSaver
+from langgraph_checkpoint_rust import AsyncRustSqliteSaver, RustSqliteSaver, _core
 from langgraph_checkpoint_rust.errors import CheckpointError, DatabaseBusyError, SaverClosedError
 
 if TYPE_CHECKING:
@@ -330,6 +330,15 @@ def test_a_full_disk_in_the_middle_of_a_group_fails_only_what_does_not_fit(small
     assert int(figures[0]) == 5
     assert int(figures[1]) >= 1
     assert lost(path, claimed) == set()
+
+
+@pytest.mark.skipif(not hasattr(_core, "plant_fault"), reason="needs the feature `faults`")
+def test_a_group_that_goes_on_in_autocommit_would_be_seen(small_disk: Path) -> None:
+    path = small_disk / "checkpoints.db"
+    code = "from langgraph_checkpoint_rust import _core\n_core.plant_fault('IgnoreAutocommit')\n" + FULL
+    process = start_python(code, path)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0 or lost(path, acknowledged(output.splitlines()))
 
 
 SHIM = """

@@ -95,7 +95,10 @@ impl<'a> Group<'a> {
             drop(transaction);
         } else if faults::planted(Fault::AcknowledgeEarly) {
             transaction.keep();
-        } else if !void && let Err(error) = transaction.commit_by(deadline) {
+        } else if !void
+            && let Err(error) = transaction.commit_by(deadline)
+            && !faults::planted(Fault::IgnoreAutocommit)
+        {
             void = true;
             failed_sync = Some(error).filter(Error::is_sync_failure);
         }
