@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-rust test-python test-floor torture lint lint-rust lint-python format bench bench-engine wheel install dev clean
+.PHONY: help demo test test-rust test-python test-floor test-faults torture lint lint-rust lint-python format bench bench-engine wheel install dev clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,7 +15,7 @@ help: ## Lists the targets
 demo: install ## Runs the support agent: killed in the middle, resumed, forked
 	@$(VENV)/bin/python examples/support_agent.py
 
-test: lint test-rust test-python test-floor ## Everything that CI runs
+test: lint test-rust test-python test-faults test-floor ## Everything that CI runs
 
 test-rust: ## The engine, without an interpreter
 	cargo test --locked --no-default-features
@@ -27,11 +27,13 @@ test-floor: wheel $(FLOOR)/.ready ## The same with the oldest langgraph-checkpoi
 	$(FLOOR)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/*.whl
 	$(FLOOR)/bin/python -m pytest
 
-torture: $(VENV)/.ready ## The long fault tests, planted bugs included: TORTURE_KILLS (10000) and TORTURE_SEED may be set
+test-faults: $(VENV)/.ready ## Bugs planted in the engine: each must be seen
 	. $(VENV)/bin/activate && maturin develop --quiet --release --locked --features faults
-	$(VENV)/bin/python -m pytest -s tests/test_panics.py tests/test_contention.py tests/test_group_commit.py
-	$(VENV)/bin/python -m pytest -m slow -s tests/test_crash.py tests/test_contention.py tests/test_fork.py
+	$(VENV)/bin/python -m pytest tests/test_panics.py tests/test_contention.py tests/test_group_commit.py
 	$(MAKE) install  # the planted bugs go
+
+torture: test-faults ## The long fault tests: TORTURE_KILLS (10000) and TORTURE_SEED may be set
+	$(VENV)/bin/python -m pytest -m slow -s tests/test_crash.py tests/test_contention.py tests/test_fork.py
 
 lint: lint-rust lint-python ## Formatters, linters and type checkers
 

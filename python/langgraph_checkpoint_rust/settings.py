@@ -64,7 +64,7 @@ class SqliteSettings:
         synchronous: When a commit is synced. `"NORMAL"`: power loss may take the un-synced tail,
             never consistency; a killed process loses nothing. `"FULL"`: nothing acknowledged is
             lost to power loss either. `"EXTRA"`: as FULL, and the directory in `"DELETE"` mode.
-        busy_timeout: Seconds that a call waits for another writer.
+        busy_timeout: Seconds that a call waits while another process holds the write lock.
         pool_size: Read connections that stay open.
         max_overflow: Further read connections under load, closed on return.
         pool_timeout: Seconds that a call waits for a free read connection.
