@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, params};
 
 use super::engine::ReadTransaction;
@@ -69,10 +68,7 @@ pub(super) fn get_delta_channel_history(
             checkpoint_id: checkpoint_id.clone(),
         };
         let tag: Option<String> = found.get(1)?;
-        let bytes = match found.get_ref(2)? {
-            ValueRef::Blob(bytes) | ValueRef::Text(bytes) => bytes,
-            _ => &[],
-        };
+        let bytes = row::bytes(found, 2)?;
         let Some(shape) = shapes.shape_of(tag.as_deref(), bytes) else {
             unknown_bytes += bytes.len();
             unknown.push(row::typed_value(found, 1, &key)?);

@@ -193,12 +193,9 @@ fn switch_journal(connection: &Connection, path: &Path, settings: &Settings) -> 
                 });
             }
             Err(error) => {
-                let busy = matches!(
-                    error.sqlite_error_code(),
-                    Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
-                );
-                if !busy || Instant::now() >= deadline {
-                    return Err(error.into());
+                let error = Error::from(error);
+                if !error.is_busy() || Instant::now() >= deadline {
+                    return Err(error);
                 }
                 std::thread::sleep(JOURNAL_SWITCH_PAUSE);
             }

@@ -10,7 +10,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
 use super::engine::ReadTransaction;
@@ -234,10 +233,7 @@ impl Outlines<'_> {
             return Ok(None);
         };
         let tag: Option<String> = found.get(1)?;
-        let bytes = match found.get_ref(2)? {
-            ValueRef::Blob(bytes) | ValueRef::Text(bytes) => bytes,
-            _ => &[],
-        };
+        let bytes = row::bytes(found, 2)?;
         if let Some(shape) = self.shapes.shape_of(tag.as_deref(), bytes) {
             self.known.insert(slot, shape.clone());
             return Ok(Some(shape));

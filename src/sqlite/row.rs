@@ -38,6 +38,14 @@ pub(super) fn payload(row: &Row<'_>, column: usize, key: &CheckpointKey) -> Resu
     })
 }
 
+/// The bytes of a serialized column where they lie; none for NULL.
+pub(super) fn bytes<'a>(row: &'a Row<'_>, column: usize) -> Result<&'a [u8]> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Blob(bytes) | ValueRef::Text(bytes) => bytes,
+        _ => &[],
+    })
+}
+
 pub(super) fn typed_value(row: &Row<'_>, column: usize, key: &CheckpointKey) -> Result<TypedValue> {
     Ok(TypedValue {
         tag: row.get(column)?,
