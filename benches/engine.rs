@@ -60,6 +60,7 @@ fn checkpoint(number: u64, bytes: &[u8]) -> EncodedCheckpoint {
         parent_checkpoint_id: Some(checkpoint_id(number.saturating_sub(1))),
         value: typed(bytes),
         metadata: Blob::new(METADATA),
+        chunkable: true,
     }
 }
 
@@ -75,6 +76,7 @@ fn writes(number: u64, bytes: &[u8]) -> EncodedWrites {
         task_path: "~__pregel_pull, agent".to_owned(),
         on_conflict: OnConflict::Ignore,
         writes: vec![write(0, "messages"), write(1, "branch:to:tools")],
+        chunkable: true,
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    CheckpointKey, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedWrites, ListFilter, Opened, Page,
-    Removal, Stats, StoredTuple, StoredWrite,
+    CheckpointKey, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedWrites, Format, Garbage, ListFilter,
+    Opened, Page, Removal, Stats, StoredTuple, StoredWrite, SweepProgress, Swept,
 };
 use crate::pending::Pending;
 use crate::shape::ShapeBook;
@@ -13,6 +13,9 @@ use crate::shape::ShapeBook;
 pub trait Backend: Send + Sync {
     /// Opens the store and makes its tables; the other verbs do it on first use.
     fn setup(&self) -> Pending<Opened>;
+
+    /// How the store keeps its rows now.
+    fn format(&self) -> Pending<Format>;
 
     /// Releases everything; further calls fail with `Closed`. Idempotent.
     fn close(&self);
@@ -57,6 +60,12 @@ pub trait Backend: Send + Sync {
     /// Finds what the latest checkpoints of a thread do not need. Fails with `NeedShapes` for
     /// checkpoints that `shapes` must learn first.
     fn prune(&self, thread_id: String, shapes: Arc<ShapeBook>) -> Pending<Removal>;
+
+    /// Finds the chunks of a thread that nothing refers to.
+    fn garbage(&self, thread_id: String) -> Pending<Garbage>;
+
+    /// Deletes a slice of what `garbage` found.
+    fn sweep(&self, garbage: Arc<Garbage>, progress: SweepProgress) -> Pending<Swept>;
 
     /// Carries out a slice of a removal, from step `from` on; the first step that is left.
     fn remove(&self, removal: Arc<Removal>, from: usize) -> Pending<usize>;

@@ -129,6 +129,25 @@ pub enum Error {
         kept: String,
     },
 
+    /// The file was written in a version of the format that this library does not know.
+    #[error(
+        "database `{path}` needs version {needs} of the compact format, and this library knows version 1; \
+         update langgraph-checkpoint-rust"
+    )]
+    SchemaVersion {
+        /// The database file.
+        path: PathBuf,
+        /// The version that it asks for.
+        needs: i64,
+    },
+
+    /// A [`Self::SchemaVersion`] that has not met its path yet.
+    #[error("version {needs} of the compact format is needed")]
+    NewerSchema {
+        /// The version that the file asks for.
+        needs: i64,
+    },
+
     /// Misuse that Python's own checks let through.
     #[error("{0}")]
     Invalid(String),
@@ -210,8 +229,12 @@ impl Error {
     pub fn at(self, path: &Path, waited: Duration) -> Self {
         use rusqlite::ErrorCode;
 
-        let Self::Raw(source) = self else { return self };
         let path = path.to_path_buf();
+        let source = match self {
+            Self::Raw(source) => source,
+            Self::NewerSchema { needs } => return Self::SchemaVersion { path, needs },
+            other => return other,
+        };
         let detail = source.to_string();
         let Some(failure) = source.sqlite_error() else {
             return Self::Corrupt { path, detail };

@@ -4,10 +4,12 @@
 //! a [`backend::Backend`] stores them; nothing below the border knows Python.
 
 pub mod backend;
+mod chunk;
 pub mod error;
 #[doc(hidden)]
 pub mod faults;
 pub mod model;
+mod msgpack;
 pub mod notice;
 pub mod pending;
 pub mod shape;

@@ -1,14 +1,16 @@
 //! The owned values that cross the layers. No Python, no SQL.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Bytes made outside the engine, whoever owns them: a `Vec`, or a Python `bytes` object.
-pub struct Blob(Box<dyn AsRef<[u8]> + Send + Sync>);
+#[derive(Clone)]
+pub struct Blob(Arc<dyn AsRef<[u8]> + Send + Sync>);
 
 impl Blob {
     /// Wraps an owner of bytes; nothing is copied.
     pub fn new(owner: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
-        Self(Box::new(owner))
+        Self(Arc::new(owner))
     }
 
     /// The bytes.
@@ -24,7 +26,7 @@ impl fmt::Debug for Blob {
 }
 
 /// What a serializer made: bytes as a rule; a `str` or `None` where a custom one returns that.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Payload {
     /// SQL NULL.
     Null,
@@ -46,7 +48,7 @@ impl Payload {
 }
 
 /// A serializer's `(type, data)` pair.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TypedValue {
     /// The tag that selects the decoder, such as `msgpack`.
     pub tag: Option<String>,
@@ -54,11 +56,24 @@ pub struct TypedValue {
     pub payload: Payload,
 }
 
+/// How a store keeps its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// As `langgraph-checkpoint-sqlite` does: each value whole.
+    Interop,
+    /// As recipes, so that a step costs what it changed.
+    Compact,
+    /// Becoming interop: new rows are whole, and recipes are still there.
+    Downgrading,
+}
+
 /// What the opening of a store found.
 #[derive(Clone, Copy, Debug)]
 pub struct Opened {
     /// Whether it was made.
     pub created: bool,
+    /// How it keeps its rows.
+    pub format: Format,
     /// Its size in bytes.
     pub size: u64,
 }
@@ -85,6 +100,8 @@ pub struct EncodedCheckpoint {
     pub value: TypedValue,
     /// JSON text in UTF-8.
     pub metadata: Blob,
+    /// The value may be stored in parts: its serializer is one whose bytes are known.
+    pub chunkable: bool,
 }
 
 /// What to do with a write whose key is there already.
@@ -118,6 +135,8 @@ pub struct EncodedWrites {
     pub task_path: String,
     /// Applies to every row of the call.
     pub on_conflict: OnConflict,
+    /// As of [`EncodedCheckpoint`].
+    pub chunkable: bool,
     /// The rows.
     pub writes: Vec<EncodedWrite>,
 }
@@ -215,6 +234,49 @@ pub enum RemovalStep {
 pub struct Removal {
     /// The steps.
     pub steps: Vec<RemovalStep>,
+}
+
+impl Removal {
+    /// The threads of all steps.
+    pub fn thread_ids(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().map(|step| match step {
+            RemovalStep::CutParent(key, _) | RemovalStep::Checkpoint(key) => key.thread_id.as_str(),
+            RemovalStep::NamespaceWrites { thread_id, .. } => thread_id,
+        })
+    }
+}
+
+/// Chunks of a thread that nothing refers to, nodes first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Garbage {
+    /// The number of the thread.
+    pub thread_no: i64,
+    /// The thread's revision when it was looked at.
+    pub revision: i64,
+    /// The puts that the thread had seen then.
+    pub puts: i64,
+    /// Ids of chunks.
+    pub chunks: Vec<i64>,
+}
+
+/// How far a sweep is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SweepProgress {
+    /// Chunks that were deleted.
+    pub chunks: usize,
+    /// Slices that were committed.
+    pub slices: i64,
+}
+
+/// How a slice of a sweep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swept {
+    /// Nothing is left.
+    Done,
+    /// To go on from here.
+    Left(SweepProgress),
+    /// The thread changed since it was looked at: nothing was deleted.
+    Changed,
 }
 
 /// How far the copy of a thread is.

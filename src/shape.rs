@@ -6,9 +6,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rmp::Marker;
-
 use crate::model::TypedValue;
+use crate::msgpack::Walker;
 
 /// msgpack ext type of `_DeltaSnapshot`.
 const DELTA_SNAPSHOT: i8 = 7;
@@ -69,155 +68,51 @@ fn digest(tag: Option<&str>, payload: &[u8]) -> blake3::Hash {
 
 /// Reads the outline; `None` if the bytes are not a checkpoint in plain msgpack.
 pub fn scan(bytes: &[u8]) -> Option<Shape> {
-    let mut reader = Reader(bytes);
+    scan_around(bytes, &[], |_| None)
+}
+
+/// As [`scan`], of bytes with holes where the long values were; `fill` fetches what belongs in one.
+pub(crate) fn scan_around(
+    bytes: &[u8],
+    holes: &[usize],
+    mut fill: impl FnMut(usize) -> Option<Vec<u8>>,
+) -> Option<Shape> {
+    let mut walker = Walker::with_holes(bytes, holes);
     let mut shape = Shape::default();
-    for _ in 0..reader.map_length()? {
-        match reader.text()? {
-            b"v" => shape.version = reader.integer()?,
+    for _ in 0..walker.map_length()? {
+        match walker.text()? {
+            b"v" => shape.version = walker.integer()?,
             b"channel_versions" => {
-                for _ in 0..reader.map_length()? {
-                    shape.channel_versions.insert(reader.owned_text()?);
-                    reader.skip()?;
+                let count = walker.map_length()?;
+                if let Some(hole) = walker.hole() {
+                    let versions = fill(hole)?;
+                    shape.read_versions(&mut Walker::new(&versions), count)?;
+                } else {
+                    shape.read_versions(&mut walker, count)?;
                 }
             }
             b"channel_values" => {
-                for _ in 0..reader.map_length()? {
-                    let channel = reader.owned_text()?;
-                    shape
-                        .channel_values
-                        .insert(channel, reader.skip()? == Some(DELTA_SNAPSHOT));
+                for _ in 0..walker.map_length()? {
+                    let channel = walker.owned_text()?;
+                    let is_delta = walker.skip()? == Some(DELTA_SNAPSHOT);
+                    shape.channel_values.insert(channel, is_delta);
                 }
             }
             _ => {
-                reader.skip()?;
+                walker.skip()?;
             }
         }
     }
-    reader.0.is_empty().then_some(shape)
+    walker.is_at_end().then_some(shape)
 }
 
-/// A cursor over msgpack; every step checks the remaining length.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (head, tail) = self.0.split_at_checked(length)?;
-        self.0 = tail;
-        Some(head)
-    }
-
-    fn unsigned(&mut self, width: usize) -> Option<u64> {
-        Some(
-            self.take(width)?
-                .iter()
-                .fold(0, |number, byte| number << 8 | u64::from(*byte)),
-        )
-    }
-
-    fn length(&mut self, width: usize) -> Option<usize> {
-        usize::try_from(self.unsigned(width)?).ok()
-    }
-
-    fn marker(&mut self) -> Option<Marker> {
-        Some(Marker::from_u8(self.take(1)?[0]))
-    }
-
-    fn map_length(&mut self) -> Option<usize> {
-        match self.marker()? {
-            Marker::FixMap(length) => Some(length.into()),
-            Marker::Map16 => self.length(2),
-            Marker::Map32 => self.length(4),
-            _ => None,
+impl Shape {
+    fn read_versions(&mut self, walker: &mut Walker<'_>, count: usize) -> Option<()> {
+        for _ in 0..count {
+            self.channel_versions.insert(walker.owned_text()?);
+            walker.skip()?;
         }
-    }
-
-    fn text(&mut self) -> Option<&'a [u8]> {
-        let length = match self.marker()? {
-            Marker::FixStr(length) => length.into(),
-            Marker::Str8 => self.length(1)?,
-            Marker::Str16 => self.length(2)?,
-            Marker::Str32 => self.length(4)?,
-            _ => return None,
-        };
-        self.take(length)
-    }
-
-    fn owned_text(&mut self) -> Option<String> {
-        Some(std::str::from_utf8(self.text()?).ok()?.to_owned())
-    }
-
-    fn integer(&mut self) -> Option<i64> {
-        match self.marker()? {
-            Marker::FixPos(number) => Some(number.into()),
-            Marker::FixNeg(number) => Some(number.into()),
-            Marker::U8 => i64::try_from(self.unsigned(1)?).ok(),
-            Marker::U16 => i64::try_from(self.unsigned(2)?).ok(),
-            Marker::U32 => i64::try_from(self.unsigned(4)?).ok(),
-            _ => None,
-        }
-    }
-
-    /// Passes over one value of any depth without recursion; its ext type, if it is an ext.
-    #[expect(clippy::option_option, reason = "outer: malformed; inner: not an ext")]
-    fn skip(&mut self) -> Option<Option<i8>> {
-        let mut extension = None;
-        let mut pending: u64 = 1;
-        let mut first = true;
-        while pending > 0 {
-            pending -= 1;
-            let (width, extra, children) = match self.marker()? {
-                Marker::FixPos(_) | Marker::FixNeg(_) | Marker::Null | Marker::True | Marker::False => {
-                    (0, 0, 0)
-                }
-                Marker::U8 | Marker::I8 => (0, 1, 0),
-                Marker::U16 | Marker::I16 => (0, 2, 0),
-                Marker::U32 | Marker::I32 | Marker::F32 => (0, 4, 0),
-                Marker::U64 | Marker::I64 | Marker::F64 => (0, 8, 0),
-                Marker::FixStr(length) => (0, usize::from(length), 0),
-                Marker::Str8 | Marker::Bin8 => (1, 0, 0),
-                Marker::Str16 | Marker::Bin16 => (2, 0, 0),
-                Marker::Str32 | Marker::Bin32 => (4, 0, 0),
-                Marker::FixArray(count) => (0, 0, u64::from(count)),
-                Marker::Array16 => (0, 0, self.unsigned(2)?),
-                Marker::Array32 => (0, 0, self.unsigned(4)?),
-                Marker::FixMap(count) => (0, 0, u64::from(count) * 2),
-                Marker::Map16 => (0, 0, self.unsigned(2)? * 2),
-                Marker::Map32 => (0, 0, self.unsigned(4)? * 2),
-                marker @ (Marker::FixExt1
-                | Marker::FixExt2
-                | Marker::FixExt4
-                | Marker::FixExt8
-                | Marker::FixExt16
-                | Marker::Ext8
-                | Marker::Ext16
-                | Marker::Ext32) => {
-                    let length = match marker {
-                        Marker::FixExt1 => 1,
-                        Marker::FixExt2 => 2,
-                        Marker::FixExt4 => 4,
-                        Marker::FixExt8 => 8,
-                        Marker::FixExt16 => 16,
-                        Marker::Ext8 => self.length(1)?,
-                        Marker::Ext16 => self.length(2)?,
-                        _ => self.length(4)?,
-                    };
-                    let kind = self.take(1)?[0].cast_signed();
-                    if first {
-                        extension = Some(kind);
-                    }
-                    (0, length, 0)
-                }
-                Marker::Reserved => return None,
-            };
-            let length = if width > 0 { self.length(width)? } else { extra };
-            self.take(length)?;
-            // Each pending value takes at least one byte, so a forged count fails here, not later.
-            pending = pending
-                .checked_add(children)
-                .filter(|count| *count <= self.0.len() as u64)?;
-            first = false;
-        }
-        Some(extension)
+        Some(())
     }
 }
 

@@ -17,6 +17,7 @@ __all__ = [
     "Cancel",
     "Channel",
     "Codec",
+    "Garbage",
     "Part",
     "Payload",
     "Removal",
@@ -58,6 +59,16 @@ class ShapeBook:
 @final
 class Removal:
     """What a verb found to be removed; its length is the number of steps."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def thread_ids(self) -> set[str]:
+        """The threads that lose something."""
+
+@final
+class Garbage:
+    """Chunks of a thread that nothing refers to; its length is their number."""
 
     def __len__(self) -> int: ...
 
@@ -109,13 +120,23 @@ class SqliteBackend:
 
     def __new__(cls, path: str | PathLike[str] | None, settings: SqliteSettings) -> SqliteBackend: ...
     def setup(self) -> Call:
-        """Opens the database. Result: whether it was made, and its size in bytes."""
+        """Opens the database. Result: whether it was made, its format, and its size in bytes."""
+
+    def format(self) -> Call:
+        """How the file keeps its rows. Result: `"interop"`, `"compact"` or `"downgrading"`."""
 
     def close(self) -> None:
         """Lets go of the database; later calls raise `SaverClosedError`. Blocks."""
 
-    def put(self, key: Key, parent_checkpoint_id: str | None, value: TypedData, metadata: bytes) -> Call:
-        """Stores a checkpoint, replacing one with the same key."""
+    def put(
+        self,
+        key: Key,
+        parent_checkpoint_id: str | None,
+        value: TypedData,
+        metadata: bytes,
+        chunkable: bool,
+    ) -> Call:
+        """Stores a checkpoint, replacing one with the same key; in parts, if that may be and pays."""
 
     def put_writes(
         self,
@@ -124,6 +145,7 @@ class SqliteBackend:
         task_path: str,
         replace: bool,
         writes: builtins.list[tuple[int, str, TypedData]],
+        chunkable: bool,
     ) -> Call:
         """Stores writes (`(index, channel, value)`): all or none."""
 
@@ -149,6 +171,12 @@ class SqliteBackend:
 
     def prune(self, thread_id: str, shapes: ShapeBook) -> Call:
         """Finds what need not be kept. Result: `(Removal | None, [TypedData])`: what `shapes` must learn."""
+
+    def garbage(self, thread_id: str) -> Call:
+        """Finds the chunks of a thread that nothing refers to. Result: `Garbage`."""
+
+    def sweep(self, garbage: Garbage, progress: tuple[int, int]) -> Call:
+        """Deletes a slice of them. Result: whether the thread changed since, and what to go on from or None."""
 
     def remove(self, removal: Removal, from_: int) -> Call:
         """Carries out a slice of a removal. Result: the first step that is left."""

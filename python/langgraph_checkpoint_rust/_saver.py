@@ -14,6 +14,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph_checkpoint_rust import _serialize
+from langgraph_checkpoint_rust._bridge import run
 from langgraph_checkpoint_rust._core import ShapeBook
 from langgraph_checkpoint_rust._store import Store
 from langgraph_checkpoint_rust.serde import RustSerializer
@@ -130,6 +131,27 @@ class Saver(BaseCheckpointSaver[str]):
         """Whether the database was opened."""
         return self._store.is_open
 
+    @property
+    def format(self) -> str:
+        """How the file keeps its rows: `"compact"` or `"interop"`. Opens the database.
+
+        Example:
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> RustSqliteSaver(":memory:").format
+            'compact'
+        """
+        return run(self._format())
+
+    def _format(self) -> Steps[str]:
+        yield from self._open()
+        self._store.format = yield self._store.backend.format()
+        return self._store.format
+
+    @property
+    def _chunkable(self) -> bool:
+        """Whether the serializer's bytes are known: then a compact file keeps values in parts."""
+        return type(self.serde) in (RustSerializer, JsonPlusSerializer)
+
     def stats(self) -> dict[str, dict[str, Any]]:
         """Figures of the writer, the readers, the WAL and the lock guard, of all savers of the file.
 
@@ -205,7 +227,7 @@ class Saver(BaseCheckpointSaver[str]):
 
     def __repr__(self) -> str:
         return (
-            f"{type(self).__name__}({self._store.path!r}, format='interop', "
+            f"{type(self).__name__}({self._store.path!r}, format={self._store.format!r}, "
             f"synchronous={self.settings.synchronous!r})"
         )
 

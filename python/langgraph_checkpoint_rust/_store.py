@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from langgraph_checkpoint_rust._address import Address
     from langgraph_checkpoint_rust.settings import SqliteSettings
 
+_FORMATS = {"interop": "interop (as langgraph-checkpoint-sqlite; `upgrade()` makes it compact)"}
+
 _logger = logging.getLogger("langgraph_checkpoint_rust")
 
 
@@ -25,6 +27,7 @@ class Store:
     def __init__(self, conn: Any, settings: SqliteSettings) -> None:
         self.settings = settings
         self.is_open = False
+        self.format: str = settings.format
         self._closed = False
         self._unresolved: Any = None
         self._address: Address | None = None
@@ -81,15 +84,17 @@ class Store:
         if self._backend is None:
             self._attach(address)
 
-    def opened(self, created: bool, size: int) -> None:
+    def opened(self, created: bool, format_: str, size: int) -> None:
         """Notes the first successful opening, in one line for the operator."""
         if self.is_open:
             return
         self.is_open = True
+        self.format = format_
         _logger.info(
-            "%s %s: format interop (as langgraph-checkpoint-sqlite), journal %s, synchronous %s, %.1f MB",
+            "%s %s: format %s, journal %s, synchronous %s, %.1f MB",
             "created" if created else "opened",
             self.path,
+            _FORMATS.get(format_, format_),
             self.settings.journal_mode,
             self.settings.synchronous,
             size / 1e6,

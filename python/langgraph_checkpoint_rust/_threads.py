@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _PRUNE_STRATEGIES = ("keep_latest", "delete")
 
 
+_MOST_SWEEPS = 8
+
+
 class ThreadVerbs(Saver):
     """`delete_thread`, `delete_for_runs`, `copy_thread` and `prune`."""
 
@@ -167,3 +170,19 @@ class ThreadVerbs(Saver):
         done = yield self._store.backend.remove(removal, 0)
         while done < len(removal):
             done = yield self._store.backend.remove(removal, done)
+        for thread_id in removal.thread_ids:
+            yield from self._sweep(thread_id)
+
+    def _sweep(self, thread_id: str) -> Steps[None]:
+        """Deletes the chunks of a thread that nothing refers to any more.
+
+        A put that comes in between makes the search begin anew. What a busy thread then keeps goes with its
+        next sweep.
+        """
+        for _ in range(_MOST_SWEEPS):
+            garbage = yield self._store.backend.garbage(thread_id)
+            changed, progress = False, (0, 0) if len(garbage) else None
+            while progress is not None:
+                changed, progress = yield self._store.backend.sweep(garbage, progress)
+            if not changed:
+                return

@@ -82,7 +82,7 @@ class WriteVerbs(Saver):
         typed = _serialize.dumps(self.serde, checkpoint, "the checkpoint")
         encoded = _metadata.dumps(config, metadata)
         yield from self._open()
-        yield self._store.backend.put(key, parent, typed, encoded)
+        yield self._store.backend.put(key, parent, typed, encoded, self._chunkable)
         return _tuples.config_of(config["configurable"]["thread_id"], key[1], checkpoint_id)
 
     def put_writes(
@@ -141,7 +141,7 @@ class WriteVerbs(Saver):
         ]
         replace = all(channel in WRITES_IDX_MAP for _, channel, _ in encoded)
         yield from self._open()
-        yield self._store.backend.put_writes(key, task_id, task_path, replace, encoded)
+        yield self._store.backend.put_writes(key, task_id, task_path, replace, encoded, self._chunkable)
 
     def _dumps_write(self, channel: str, value: Any) -> Any:
         return _serialize.dumps(self.serde, value, f"the write to channel `{channel}`")

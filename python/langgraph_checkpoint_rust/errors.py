@@ -38,6 +38,7 @@ __all__ = [
     "PoolTimeoutError",
     "ReadOnlyError",
     "SaverClosedError",
+    "SchemaVersionError",
     "SerializationError",
     "UnsupportedFilesystemError",
 ]
@@ -86,6 +87,10 @@ class DatabaseOpenError(CheckpointError, sqlite3.OperationalError):
 
 class DatabaseReplacedError(CheckpointError, sqlite3.OperationalError):
     """The file was replaced or deleted while it was open. Close the saver and make a new one."""
+
+
+class SchemaVersionError(CheckpointError, sqlite3.DatabaseError):
+    """A later version of this package wrote the file. Nothing was changed; update this one."""
 
 
 class UnsupportedFilesystemError(CheckpointError, sqlite3.OperationalError):

@@ -16,6 +16,7 @@ Synchronous = Literal["NORMAL", "FULL", "EXTRA"]
 TempStore = Literal["MEMORY", "FILE"]
 AutoVacuum = Literal["INCREMENTAL", "FULL", "NONE"]
 OnForeignSqlite = Literal["warn", "refuse"]
+Format = Literal["auto", "compact", "interop"]
 
 _ENVIRONMENT_PREFIX = "LANGGRAPH_CHECKPOINT_"
 _WORDS = {
@@ -52,6 +53,7 @@ class SqliteOptions(TypedDict, total=False):
     read_only: bool
     lock_guard: bool
     on_foreign_sqlite: OnForeignSqlite
+    format: Format
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,9 @@ class SqliteSettings:
             (64-bit Linux). One value for the whole process, from the first opening on.
         on_foreign_sqlite: Where the guard cannot work and a second SQLite library of this process has
             the file open: `"warn"`, or `"refuse"` to write.
+        format: What a new file gets and an existing one must have. `"compact"`: history costs what changed.
+            `"interop"`: rows as `langgraph-checkpoint-sqlite` writes them. `"auto"`: an existing file keeps
+            its format, a new one is compact.
 
     Raises:
         TypeError: If a value is of the wrong type.
@@ -115,6 +120,7 @@ class SqliteSettings:
     read_only: bool = False
     lock_guard: bool = True
     on_foreign_sqlite: OnForeignSqlite = "warn"
+    format: Format = "auto"
 
     def __post_init__(self) -> None:
         for name, hint in _HINTS.items():

@@ -1,6 +1,6 @@
 //! `_core.SqliteBackend`: one method a verb. Each extracts its arguments and returns a call.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use super::settings::PySettings;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
-    Blob, CopyProgress, EncodedCheckpoint, EncodedWrites, OnConflict, Removal, Stats, StoredTuple,
-    StoredWrite, TypedValue,
+    Blob, CopyProgress, EncodedCheckpoint, EncodedWrites, Format, Garbage, OnConflict, Removal, Stats,
+    StoredTuple, StoredWrite, SweepProgress, Swept, TypedValue,
 };
 use crate::pending::Pending;
 use crate::shape::{Shape, ShapeBook};
@@ -45,7 +45,7 @@ impl PySqliteBackend {
     fn setup(&self) -> PyResult<PyCall> {
         Ok(PyCall::new(self.verbs()?.setup(), |py, opened| {
             let opened = opened?;
-            object(py, (opened.created, opened.size))
+            object(py, (opened.created, format_name(opened.format), opened.size))
         }))
     }
 
@@ -61,12 +61,14 @@ impl PySqliteBackend {
         parent_checkpoint_id: Option<String>,
         value: TypedArgument,
         metadata: PyBackedBytes,
+        chunkable: bool,
     ) -> PyResult<PyCall> {
         Ok(acknowledged(self.verbs()?.put(EncodedCheckpoint {
             key: checkpoint_key(key),
             parent_checkpoint_id,
             value: typed_value(value),
             metadata: Blob::new(metadata),
+            chunkable,
         })))
     }
 
@@ -77,6 +79,7 @@ impl PySqliteBackend {
         task_path: String,
         replace: bool,
         writes: Vec<WriteArgument>,
+        chunkable: bool,
     ) -> PyResult<PyCall> {
         Ok(acknowledged(self.verbs()?.put_writes(EncodedWrites {
             key: checkpoint_key(key),
@@ -87,6 +90,7 @@ impl PySqliteBackend {
             } else {
                 OnConflict::Ignore
             },
+            chunkable,
             writes: writes.into_iter().map(encoded_write).collect(),
         })))
     }
@@ -165,6 +169,32 @@ impl PySqliteBackend {
             learning(py, removal, |removal| {
                 Ok(object(py, PyRemoval(Arc::new(removal)))?.into_bound(py))
             })
+        }))
+    }
+
+    fn format(&self) -> PyResult<PyCall> {
+        Ok(PyCall::new(self.verbs()?.format(), |py, format| {
+            object(py, format_name(format?))
+        }))
+    }
+
+    fn garbage(&self, thread_id: String) -> PyResult<PyCall> {
+        Ok(PyCall::new(self.verbs()?.garbage(thread_id), |py, garbage| {
+            object(py, PyGarbage(Arc::new(garbage?)))
+        }))
+    }
+
+    fn sweep(&self, garbage: &PyGarbage, progress: (usize, i64)) -> PyResult<PyCall> {
+        let (chunks, slices) = progress;
+        let progress = SweepProgress { chunks, slices };
+        let swept = self.verbs()?.sweep(Arc::clone(&garbage.0), progress);
+        Ok(PyCall::new(swept, |py, swept| {
+            let (changed, left) = match swept? {
+                Swept::Done => (false, None),
+                Swept::Left(progress) => (false, Some((progress.chunks, progress.slices))),
+                Swept::Changed => (true, None),
+            };
+            object(py, (changed, left))
         }))
     }
 
@@ -289,6 +319,14 @@ impl Drop for PySqliteBackend {
     }
 }
 
+fn format_name(format: Format) -> &'static str {
+    match format {
+        Format::Interop => "interop",
+        Format::Compact => "compact",
+        Format::Downgrading => "downgrading",
+    }
+}
+
 fn guard_status() -> &'static str {
     match lock_guard::status() {
         lock_guard::Status::Active => "active",
@@ -336,6 +374,23 @@ pub(super) struct PyRemoval(Arc<Removal>);
 impl PyRemoval {
     fn __len__(&self) -> usize {
         self.0.steps.len()
+    }
+
+    /// The threads that lose something.
+    #[getter]
+    fn thread_ids(&self) -> BTreeSet<&str> {
+        self.0.thread_ids().collect()
+    }
+}
+
+/// Chunks that nothing refers to.
+#[pyclass(name = "Garbage", module = "langgraph_checkpoint_rust._core", frozen)]
+pub(super) struct PyGarbage(Arc<Garbage>);
+
+#[pymethods]
+impl PyGarbage {
+    fn __len__(&self) -> usize {
+        self.0.chunks.len()
     }
 }
 

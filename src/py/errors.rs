@@ -21,6 +21,7 @@ mod classes {
     import_exception!(langgraph_checkpoint_rust.errors, PoolTimeoutError);
     import_exception!(langgraph_checkpoint_rust.errors, ReadOnlyError);
     import_exception!(langgraph_checkpoint_rust.errors, SaverClosedError);
+    import_exception!(langgraph_checkpoint_rust.errors, SchemaVersionError);
     import_exception!(langgraph_checkpoint_rust.errors, UnsupportedFilesystemError);
 }
 
@@ -44,6 +45,9 @@ impl From<Error> for PyErr {
             Error::ForeignSqlite { .. } => classes::ForeignSqliteError::new_err(message),
             Error::UnsupportedFilesystem { .. } => classes::UnsupportedFilesystemError::new_err(message),
             Error::OutcomeUnknown { .. } => classes::OutcomeUnknownError::new_err(message),
+            Error::SchemaVersion { .. } | Error::NewerSchema { .. } => {
+                classes::SchemaVersionError::new_err(message)
+            }
             Error::Invalid(_) => PyValueError::new_err(message),
             Error::Sqlite { extended_code, .. } => classes::DatabaseError::new_err((message, extended_code)),
             Error::Raw(_) => classes::DatabaseError::new_err(message),

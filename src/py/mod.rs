@@ -17,7 +17,7 @@ mod _core {
     use super::{Bound, PyModule, PyModuleMethods, PyResult, pyfunction};
 
     #[pymodule_export]
-    use super::backend::{PyRemoval, PyShapeBook, PySqliteBackend};
+    use super::backend::{PyGarbage, PyRemoval, PyShapeBook, PySqliteBackend};
     #[pymodule_export]
     use super::call::{PyCall, PyCancel};
     #[pymodule_export]

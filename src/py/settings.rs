@@ -5,7 +5,9 @@ use std::time::Duration;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::sqlite::{AutoVacuum, JournalMode, OnForeignSqlite, Settings, Synchronous, TempStore};
+use crate::sqlite::{
+    AutoVacuum, FormatChoice, JournalMode, OnForeignSqlite, Settings, Synchronous, TempStore,
+};
 
 /// The attributes of `SqliteSettings`, as its dataclass checked them.
 #[derive(FromPyObject)]
@@ -29,6 +31,7 @@ pub(super) struct PySettings {
     read_only: bool,
     lock_guard: bool,
     on_foreign_sqlite: String,
+    format: String,
 }
 
 impl TryFrom<PySettings> for Settings {
@@ -82,6 +85,14 @@ impl TryFrom<PySettings> for Settings {
                 &[
                     ("warn", OnForeignSqlite::Warn),
                     ("refuse", OnForeignSqlite::Refuse),
+                ],
+            )?,
+            format: word(
+                &settings.format,
+                &[
+                    ("auto", FormatChoice::Auto),
+                    ("compact", FormatChoice::Compact),
+                    ("interop", FormatChoice::Interop),
                 ],
             )?,
         })

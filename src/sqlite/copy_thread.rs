@@ -2,16 +2,18 @@
 //! before checkpoints and older checkpoints before newer ones, so that whatever a reader of the copy
 //! meets half-way is whole.
 
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
+use super::rebind::Mover;
 use super::slice::Slice;
 use super::statements as sql;
+use super::transaction::WriteTransaction;
 use crate::error::Result;
-use crate::model::CopyProgress;
+use crate::model::{CopyProgress, Format};
 
 /// What is left to copy from; None at the end.
 pub(super) fn copy_thread(
-    connection: &Connection,
+    transaction: &WriteTransaction<'_>,
     source: &str,
     target: &str,
     progress: CopyProgress,
@@ -19,8 +21,18 @@ pub(super) fn copy_thread(
     if source == target {
         return Ok(None);
     }
+    let connection = transaction.connection;
     let slice = Slice::begin();
     let mut progress = progress;
+    let mut mover = match transaction.format.get() {
+        Format::Interop => None,
+        Format::Compact | Format::Downgrading => {
+            connection
+                .prepare_cached(sql::COPY_RUNS)?
+                .execute([source, target])?;
+            Some(Mover::new(connection, source, target)?)
+        }
+    };
     loop {
         let (next_key, copy) = if progress.writes_done {
             (sql::NEXT_CHECKPOINT_KEY, sql::COPY_CHECKPOINT)
@@ -43,6 +55,13 @@ pub(super) fn copy_thread(
                 connection
                     .prepare_cached(copy)?
                     .execute(params![source, target, ns, id])?;
+                if let Some(mover) = &mut mover {
+                    if progress.writes_done {
+                        mover.checkpoint(&ns, &id)?;
+                    } else {
+                        mover.writes(&ns, &id)?;
+                    }
+                }
                 progress.after = Some((ns, id));
             }
             None if progress.writes_done => return Ok(None),

@@ -1,16 +1,19 @@
-//! `delete_thread`: both tables. A thread too large for one slice loses its oldest checkpoints first,
-//! its root namespace last: until the end, its latest state is whole.
-
-use rusqlite::Connection;
+//! `delete_thread`: checkpoints, writes and chunks. A thread too large for one slice loses its oldest
+//! checkpoints first, its root namespace last: until the end, its latest state is whole. Then its number
+//! is left without a thread, so that what is stored under its id later has chunks of its own; the old ones
+//! go last.
 
 use super::remove::delete_checkpoint;
 use super::slice::Slice;
 use super::statements as sql;
+use super::sweep;
+use super::transaction::WriteTransaction;
 use crate::error::Result;
-use crate::model::CheckpointKey;
+use crate::model::{CheckpointKey, Format};
 
 /// True if something is left.
-pub(super) fn delete_thread(connection: &Connection, thread_id: &str) -> Result<bool> {
+pub(super) fn delete_thread(transaction: &WriteTransaction<'_>, thread_id: &str) -> Result<bool> {
+    let connection = transaction.connection;
     let slice = Slice::begin();
     let keys = connection
         .prepare_cached(sql::SELECT_THREAD_KEYS)?
@@ -35,5 +38,14 @@ pub(super) fn delete_thread(connection: &Connection, thread_id: &str) -> Result<
             return Ok(true);
         }
     }
-    Ok(false)
+    if transaction.format.get() == Format::Interop {
+        return Ok(false);
+    }
+    connection
+        .prepare_cached(sql::FORGET_THREAD)?
+        .execute([thread_id])?;
+    connection
+        .prepare_cached(sql::DELETE_THREAD_RUNS)?
+        .execute([thread_id])?;
+    sweep::sweep_deleted(connection, &slice)
 }

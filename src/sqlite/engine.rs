@@ -8,15 +8,16 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
+use super::chunks::Chunks;
 use super::gate;
-use super::job::{Baton, Order, TypedJob};
+use super::job::{Baton, Job, Order, TypedJob};
 use super::manager::Location;
 use super::schema::{self, Schema};
 use super::settings::Settings;
 use super::shared::Shared;
 use super::statements::{self as sql, WriteStatements};
 use super::sync::lock;
-use super::transaction::Transaction;
+use super::transaction::{Transaction, WriteTransaction};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::model::Opened;
@@ -51,6 +52,7 @@ type Waiter = Box<dyn FnOnce(Result<Arc<Shared>>) + Send>;
 pub(super) struct ReadTransaction<'a> {
     pub(super) connection: &'a Connection,
     pub(super) statements: &'static WriteStatements,
+    pub(super) chunks: Chunks<'a>,
 }
 
 impl Engine {
@@ -99,15 +101,31 @@ impl Engine {
 
     /// A `job` in a write transaction: all of it is stored, or nothing. It may run twice, after a
     /// rollback in between. `bytes` is what it holds.
-    pub(super) fn write<T, F>(self: &Arc<Self>, bytes: usize, job: F) -> Pending<T>
+    pub(super) fn write<T, F>(self: &Arc<Self>, bytes: usize, work: F) -> Pending<T>
     where
         T: Send + 'static,
-        F: FnMut(&Connection) -> Result<T> + Send + 'static,
+        F: FnMut(&WriteTransaction<'_>) -> Result<T> + Send + 'static,
+    {
+        self.write_prepared(bytes, |_, order, done| {
+            Box::new(TypedJob {
+                order,
+                work,
+                value: None,
+                done,
+            })
+        })
+    }
+
+    /// As `write`, of a job that is made once the store is open and before the lock is taken.
+    pub(super) fn write_prepared<T, P>(self: &Arc<Self>, bytes: usize, prepare: P) -> Pending<T>
+    where
+        T: Send + 'static,
+        P: FnOnce(&Shared, Order, Done<T>) -> Box<dyn Job> + Send + 'static,
     {
         Pending::new(WriteWork {
             engine: Arc::clone(self),
             bytes,
-            job,
+            prepare,
         })
     }
 
@@ -248,6 +266,7 @@ where
                 let result = job(&ReadTransaction {
                     connection,
                     statements,
+                    chunks: Chunks::new(connection),
                 })?;
                 faults::trip(Fault::PanicInRead);
                 transaction.commit()?;
@@ -281,13 +300,13 @@ where
     }
 }
 
-struct WriteWork<F> {
+struct WriteWork<P> {
     engine: Arc<Engine>,
     bytes: usize,
-    job: F,
+    prepare: P,
 }
 
-impl<F> WriteWork<F> {
+impl<P> WriteWork<P> {
     /// Puts the job in the queue of its file's writer.
     fn enqueue<T>(
         self,
@@ -298,7 +317,7 @@ impl<F> WriteWork<F> {
     ) -> Result<Instant>
     where
         T: Send + 'static,
-        F: FnMut(&Connection) -> Result<T> + Send + 'static,
+        P: FnOnce(&Shared, Order, Done<T>) -> Box<dyn Job>,
     {
         let writer = shared.writer.as_ref().ok_or_else(|| shared.read_only());
         let checked = writer.and_then(|writer| {
@@ -314,7 +333,11 @@ impl<F> WriteWork<F> {
                 return Err(error);
             }
         };
-        let Self { engine, bytes, job } = self;
+        let Self {
+            engine,
+            bytes,
+            prepare,
+        } = self;
         let deadline = since + engine.settings.busy_timeout;
         let synchronous = engine.settings.synchronous;
         let order = Order {
@@ -326,20 +349,15 @@ impl<F> WriteWork<F> {
             baton,
         };
         let done: Done<T> = Box::new(move |result| done(engine.sorted(since, result)));
-        writer.enqueue(Box::new(TypedJob {
-            order,
-            work: job,
-            value: None,
-            done,
-        }));
+        writer.enqueue(prepare(shared, order, done));
         Ok(deadline)
     }
 }
 
-impl<T, F> Work<T> for WriteWork<F>
+impl<T, P> Work<T> for WriteWork<P>
 where
     T: Send + 'static,
-    F: FnMut(&Connection) -> Result<T> + Send + 'static,
+    P: FnOnce(&Shared, Order, Done<T>) -> Box<dyn Job> + Send + 'static,
 {
     fn wait(self: Box<Self>, give_up: GiveUp) -> Result<T> {
         let since = Instant::now();

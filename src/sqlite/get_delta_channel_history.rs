@@ -9,6 +9,7 @@ use rusqlite::{OptionalExtension, params};
 use super::engine::ReadTransaction;
 use super::row;
 use super::statements as sql;
+use crate::chunk::Binding;
 use crate::error::{Error, Result};
 use crate::model::{ChannelHistory, CheckpointKey, DeltaHistory};
 use crate::shape::{ShapeBook, UNKNOWN_BYTES};
@@ -67,11 +68,15 @@ pub(super) fn get_delta_channel_history(
             checkpoint_ns: checkpoint_ns.to_owned(),
             checkpoint_id: checkpoint_id.clone(),
         };
-        let tag: Option<String> = found.get(1)?;
-        let bytes = row::bytes(found, 2)?;
-        let Some(shape) = shapes.shape_of(tag.as_deref(), bytes) else {
-            unknown_bytes += bytes.len();
-            unknown.push(row::typed_value(found, 1, &key)?);
+        let binding = Binding::Checkpoint {
+            key: &key,
+            parent: next.as_deref(),
+            metadata: row::optional_bytes(found, 3)?,
+        };
+        let Some(shape) = transaction.chunks.outline(found, 1, &binding, shapes)? else {
+            let value = transaction.chunks.value(found, 1, &binding)?;
+            unknown_bytes += value.payload.as_slice().len();
+            unknown.push(value);
             if unknown_bytes > UNKNOWN_BYTES {
                 break;
             }
@@ -82,7 +87,7 @@ pub(super) fn get_delta_channel_history(
             walk.ancestors.push(checkpoint_id.clone());
             if shape.channel_values.contains_key(walk.channel) {
                 if seed.is_none() {
-                    seeds.push(row::typed_value(found, 1, &key)?);
+                    seeds.push(transaction.chunks.value(found, 1, &binding)?);
                     seed = Some(seeds.len() - 1);
                 }
                 walk.seed = seed;
@@ -116,7 +121,12 @@ fn channel_history(
             checkpoint_id,
         };
         let parameters = params![key.thread_id, key.checkpoint_ns, key.checkpoint_id, walk.channel];
-        writes.extend(row::writes(&mut by_channel, parameters, &key)?);
+        writes.extend(row::writes(
+            &transaction.chunks,
+            &mut by_channel,
+            parameters,
+            &key,
+        )?);
     }
     Ok(ChannelHistory {
         writes,

@@ -5,6 +5,7 @@ use rusqlite::params;
 use super::engine::ReadTransaction;
 use super::row;
 use super::statements as sql;
+use crate::chunk::Binding;
 use crate::error::Result;
 use crate::model::{CheckpointKey, StoredTuple, StoredWrite};
 
@@ -32,11 +33,17 @@ pub(super) fn get_tuple(
         checkpoint_ns: checkpoint_ns.to_owned(),
         checkpoint_id: row.get(0)?,
     };
-    let value = row::typed_value(row, 2, &key)?;
+    let parent_checkpoint_id: Option<String> = row.get(1)?;
+    let binding = Binding::Checkpoint {
+        key: &key,
+        parent: parent_checkpoint_id.as_deref(),
+        metadata: row::optional_bytes(row, 4)?,
+    };
+    let value = transaction.chunks.value(row, 2, &binding)?;
     let metadata = row::payload(row, 4, &key)?;
-    let parent_checkpoint_id = row.get(1)?;
     let mut by_checkpoint = connection.prepare_cached(transaction.statements.by_checkpoint)?;
     let writes = row::writes(
+        &transaction.chunks,
         &mut by_checkpoint,
         params![thread_id, checkpoint_ns, key.checkpoint_id],
         &key,
@@ -60,7 +67,7 @@ pub(super) fn pending_sends(
     keys.iter()
         .map(|key| {
             let parameters = params![key.thread_id, key.checkpoint_ns, key.checkpoint_id, TASKS];
-            row::writes(&mut by_channel, parameters, key)
+            row::writes(&transaction.chunks, &mut by_channel, parameters, key)
         })
         .collect()
 }

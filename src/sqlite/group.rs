@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use super::job::Job;
 use super::statements as sql;
-use super::transaction::{Transaction, isolated};
+use super::transaction::{Transaction, WriteTransaction, isolated};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 
@@ -26,7 +26,7 @@ type Verdicts = Vec<(Box<dyn Job>, Result<()>)>;
 
 /// A group whose transaction is open.
 pub(super) struct Group<'a> {
-    connection: &'a Connection,
+    transaction: &'a WriteTransaction<'a>,
     since: Instant,
     jobs: Verdicts,
     bytes: usize,
@@ -47,9 +47,9 @@ pub(super) struct Outcome {
 }
 
 impl<'a> Group<'a> {
-    pub(super) fn new(connection: &'a Connection, queued: usize) -> Self {
+    pub(super) fn new(transaction: &'a WriteTransaction<'a>, queued: usize) -> Self {
         Self {
-            connection,
+            transaction,
             since: Instant::now(),
             jobs: Vec::new(),
             bytes: 0,
@@ -69,11 +69,11 @@ impl<'a> Group<'a> {
     pub(super) fn run(&mut self, mut job: Box<dyn Job>) {
         self.bytes += job.order().bytes;
         let verdict = if self.alone {
-            job.run(self.connection)
+            job.run(self.transaction)
         } else {
-            isolated(self.connection, || job.run(self.connection))
+            isolated(self.transaction.connection, || job.run(self.transaction))
         };
-        self.void |= self.connection.is_autocommit() && !faults::planted(Fault::IgnoreAutocommit);
+        self.void |= self.transaction.connection.is_autocommit() && !faults::planted(Fault::IgnoreAutocommit);
         if let Err(error) = &verdict
             && error.is_sync_failure()
         {
@@ -85,7 +85,7 @@ impl<'a> Group<'a> {
     /// Commits. Readers block it in `JournalMode::Delete` only; they are waited for until the first
     /// job's time is over.
     pub(super) fn commit(self) -> Outcome {
-        let transaction = Transaction::resume(self.connection);
+        let transaction = Transaction::resume(self.transaction.connection);
         let mut jobs = self.jobs;
         let mut void = self.void;
         let mut failed_sync = self.failed_sync;
@@ -106,7 +106,7 @@ impl<'a> Group<'a> {
             for (job, verdict) in &mut jobs {
                 *verdict = match &failed_sync {
                     Some(error) => Err(error.clone()),
-                    None => retry(self.connection, job.as_mut()),
+                    None => retry(self.transaction, job.as_mut()),
                 };
                 if let Err(error) = verdict
                     && error.is_sync_failure()
@@ -125,9 +125,9 @@ impl<'a> Group<'a> {
 }
 
 /// One job in a transaction of its own.
-fn retry(connection: &Connection, job: &mut dyn Job) -> Result<()> {
-    let transaction = Transaction::begin_write(connection)?;
-    job.run(connection)?;
+fn retry(write: &WriteTransaction<'_>, job: &mut dyn Job) -> Result<()> {
+    let transaction = Transaction::begin_write(write.connection)?;
+    job.run(write)?;
     transaction.commit_by(job.order().deadline)
 }
 
@@ -154,16 +154,18 @@ const ALONE_STRETCH: Duration = Duration::from_millis(400);
 const GAP: Duration = Duration::from_micros(2_150);
 
 impl Pace {
-    /// Looks, inside a transaction, whether another connection committed; ours are readers.
-    pub(super) fn look(&mut self, connection: &Connection) -> Result<()> {
+    /// Looks, inside a transaction, whether another connection committed since the last look; ours are
+    /// readers.
+    pub(super) fn look(&mut self, connection: &Connection) -> Result<bool> {
         let version: i64 = connection
             .prepare_cached(sql::DATA_VERSION)?
             .query_row([], |row| row.get(0))?;
-        if self.data_version != 0 && version != self.data_version {
+        let changed = self.data_version != 0 && version != self.data_version;
+        if changed {
             self.neighbour_seen = Some(Instant::now());
         }
         self.data_version = version;
-        Ok(())
+        Ok(changed)
     }
 
     /// Notes a commit that held the lock for `held`.
@@ -209,7 +211,7 @@ mod tests {
     fn job(
         number: usize,
         told: &Told,
-        work: impl FnMut(&Connection) -> Result<()> + Send + 'static,
+        work: impl FnMut(&WriteTransaction<'_>) -> Result<()> + Send + 'static,
     ) -> Box<dyn Job> {
         let told = Arc::clone(told);
         let now = Instant::now();
@@ -229,9 +231,11 @@ mod tests {
         })
     }
 
-    fn insert(bytes: usize) -> impl FnMut(&Connection) -> Result<()> + Send + 'static {
-        move |connection| {
-            connection.execute("INSERT INTO stored VALUES (?1)", params![vec![7_u8; bytes]])?;
+    fn insert(bytes: usize) -> impl FnMut(&WriteTransaction<'_>) -> Result<()> + Send + 'static {
+        move |write| {
+            write
+                .connection
+                .execute("INSERT INTO stored VALUES (?1)", params![vec![7_u8; bytes]])?;
             Ok(())
         }
     }
@@ -263,9 +267,13 @@ mod tests {
     fn commit(connection: &Connection, jobs: Vec<Box<dyn Job>>, told: &Told) -> (Vec<(usize, bool)>, usize) {
         let mut queue: std::collections::VecDeque<_> = jobs.into();
         let mut void = 0;
+        let write = WriteTransaction {
+            connection,
+            format: std::cell::Cell::new(crate::model::Format::Interop),
+        };
         while !queue.is_empty() {
             Transaction::begin_write(connection).unwrap().keep();
-            let mut group = Group::new(connection, queue.len());
+            let mut group = Group::new(&write, queue.len());
             while let Some(job) = group.wants_more().then(|| queue.pop_front()).flatten() {
                 group.run(job);
             }
@@ -303,12 +311,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let connection = database(directory.path());
         let told = Told::default();
-        let failing = |connection: &Connection| {
-            insert(5)(connection)?;
+        let failing = |write: &WriteTransaction<'_>| {
+            insert(5)(write)?;
             Err(Error::Invalid("after its own insert".to_owned()))
         };
-        let panicking = |connection: &Connection| {
-            insert(6)(connection)?;
+        let panicking = |write: &WriteTransaction<'_>| {
+            insert(6)(write)?;
             panic!("planted")
         };
         let jobs = vec![
@@ -328,8 +336,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let connection = database(directory.path());
         let told = Told::default();
-        let panicking = |connection: &Connection| {
-            insert(6)(connection)?;
+        let panicking = |write: &WriteTransaction<'_>| {
+            insert(6)(write)?;
             panic!("planted")
         };
         let (answers, _) = commit(&connection, vec![job(0, &told, panicking)], &told);

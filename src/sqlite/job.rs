@@ -4,10 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-
 use super::settings::Synchronous;
 use super::sync::{lock, wait_for};
+use super::transaction::WriteTransaction;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::pending::{Cancel, Done};
@@ -34,7 +33,7 @@ pub(super) trait Job: Send {
     fn order(&self) -> &Order;
 
     /// Does the work inside a transaction. May be called again after a rollback.
-    fn run(&mut self, connection: &Connection) -> Result<()>;
+    fn run(&mut self, transaction: &WriteTransaction<'_>) -> Result<()>;
 
     /// Tells the caller, after COMMIT returned or when all hope is gone.
     fn finish(self: Box<Self>, verdict: Result<()>);
@@ -48,14 +47,14 @@ pub(super) struct TypedJob<T, F> {
     pub(super) done: Done<T>,
 }
 
-impl<T: Send, F: FnMut(&Connection) -> Result<T> + Send> Job for TypedJob<T, F> {
+impl<T: Send, F: FnMut(&WriteTransaction<'_>) -> Result<T> + Send> Job for TypedJob<T, F> {
     fn order(&self) -> &Order {
         &self.order
     }
 
-    fn run(&mut self, connection: &Connection) -> Result<()> {
+    fn run(&mut self, transaction: &WriteTransaction<'_>) -> Result<()> {
         let work = AssertUnwindSafe(|| {
-            let value = (self.work)(connection)?;
+            let value = (self.work)(transaction)?;
             faults::trip(Fault::PanicInTransaction);
             Ok(value)
         });

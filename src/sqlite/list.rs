@@ -3,9 +3,11 @@
 
 use rusqlite::ToSql;
 
+use super::chunks::Chunks;
 use super::engine::ReadTransaction;
 use super::row;
 use super::statements as sql;
+use crate::chunk::Binding;
 use crate::error::Result;
 use crate::model::{CheckpointKey, FilterValue, ListFilter, Page, StoredTuple, StoredWrite};
 
@@ -93,6 +95,7 @@ fn read_page(transaction: &ReadTransaction<'_>, keys: &[(i64, CheckpointKey)]) -
         .connection
         .prepare_cached(transaction.statements.joined_page)?;
     let mut rows = statement.query([ids])?;
+    let chunks = Chunks::keeping(transaction.connection);
     let mut tuples: Vec<StoredTuple> = Vec::new();
     let mut paths: Vec<(String, i64)> = Vec::new();
     let mut current = None;
@@ -110,12 +113,18 @@ fn read_page(transaction: &ReadTransaction<'_>, keys: &[(i64, CheckpointKey)]) -
                 checkpoint_ns: row.get(2)?,
                 checkpoint_id: row.get(3)?,
             };
-            let value = row::typed_value(row, 5, &key)?;
+            let parent_checkpoint_id: Option<String> = row.get(4)?;
+            let binding = Binding::Checkpoint {
+                key: &key,
+                parent: parent_checkpoint_id.as_deref(),
+                metadata: row::optional_bytes(row, 7)?,
+            };
+            let value = chunks.value(row, 5, &binding)?;
             let metadata = row::payload(row, 7, &key)?;
             bytes += value.payload.as_slice().len() + metadata.as_slice().len();
             tuples.push(StoredTuple {
                 key,
-                parent_checkpoint_id: row.get(4)?,
+                parent_checkpoint_id,
                 value,
                 metadata,
                 writes: Vec::new(),
@@ -123,14 +132,23 @@ fn read_page(transaction: &ReadTransaction<'_>, keys: &[(i64, CheckpointKey)]) -
         }
         let Some(tuple) = tuples.last_mut() else { continue };
         if let Some(task_id) = row.get::<_, Option<String>>(8)? {
-            let value = row::typed_value(row, 10, &tuple.key)?;
+            let channel: String = row.get(9)?;
+            let (task_path, index): (String, i64) = (row.get(12)?, row.get(13)?);
+            let binding = Binding::Write {
+                key: &tuple.key,
+                task_id: &task_id,
+                task_path: &task_path,
+                index,
+                channel: &channel,
+            };
+            let value = chunks.value(row, 10, &binding)?;
             bytes += value.payload.as_slice().len();
             tuple.writes.push(StoredWrite {
                 task_id,
-                channel: row.get(9)?,
+                channel,
                 value,
             });
-            paths.push((row.get(12)?, row.get(13)?));
+            paths.push((task_path, index));
         }
     }
     order_writes(tuples.last_mut(), &mut paths);

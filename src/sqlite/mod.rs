@@ -1,6 +1,7 @@
 //! The SQLite store.
 
 mod checkpointer;
+mod chunks;
 mod copy_thread;
 mod delete_for_runs;
 mod delete_thread;
@@ -17,10 +18,12 @@ mod list;
 pub mod lock_guard;
 mod manager;
 mod pool;
+mod prepared;
 mod prune;
 mod put;
 mod put_writes;
 mod reader;
+mod rebind;
 mod remove;
 mod row;
 mod schema;
@@ -28,25 +31,31 @@ mod settings;
 mod shared;
 mod slice;
 mod statements;
+mod sweep;
 mod sync;
 mod transaction;
 mod workers;
 mod writer;
 
 pub use manager::Location;
-pub use settings::{AutoVacuum, JournalMode, OnForeignSqlite, Settings, Synchronous, TempStore};
+pub use settings::{
+    AutoVacuum, FormatChoice, JournalMode, OnForeignSqlite, Settings, Synchronous, TempStore,
+};
 
 use std::sync::Arc;
 
 use crate::backend::Backend;
 use crate::error::Result;
 use crate::model::{
-    ChannelHistory, CheckpointKey, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedWrites, ListFilter,
-    Opened, Page, Removal, Stats, StoredTuple, StoredWrite,
+    ChannelHistory, CheckpointKey, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedWrites, Format,
+    Garbage, ListFilter, Opened, Page, Removal, Stats, StoredTuple, StoredWrite, SweepProgress, Swept,
 };
 use crate::pending::Pending;
 use crate::shape::ShapeBook;
 use engine::Engine;
+use job::TypedJob;
+use put_writes::PutWrites;
+use transaction::WriteTransaction;
 
 /// Checkpoints in one SQLite database.
 #[derive(Debug)]
@@ -73,6 +82,13 @@ impl Backend for SqliteBackend {
         self.engine.open()
     }
 
+    fn format(&self) -> Pending<Format> {
+        self.engine.read(
+            || Format::Interop,
+            |transaction| schema::format(transaction.connection),
+        )
+    }
+
     fn close(&self) {
         self.engine.close();
     }
@@ -86,8 +102,9 @@ impl Backend for SqliteBackend {
 
     fn put(&self, checkpoint: EncodedCheckpoint) -> Pending<()> {
         let bytes = checkpoint.value.payload.as_slice().len() + checkpoint.metadata.as_slice().len();
-        self.engine
-            .write(bytes, move |connection| put::put(connection, &checkpoint))
+        self.engine.write_prepared(bytes, move |shared, order, done| {
+            put::job(checkpoint, shared, order, done)
+        })
     }
 
     fn put_writes(&self, writes: EncodedWrites) -> Pending<()> {
@@ -96,8 +113,14 @@ impl Backend for SqliteBackend {
             .iter()
             .map(|write| write.value.payload.as_slice().len())
             .sum();
-        self.engine.write(bytes, move |connection| {
-            put_writes::put_writes(connection, &writes)
+        self.engine.write_prepared(bytes, move |shared, order, done| {
+            let mut put_writes = PutWrites::new(writes, shared);
+            Box::new(TypedJob {
+                order,
+                work: move |transaction: &WriteTransaction<'_>| put_writes.run(transaction),
+                value: None,
+                done,
+            })
         })
     }
 
@@ -134,8 +157,8 @@ impl Backend for SqliteBackend {
     }
 
     fn delete_thread(&self, thread_id: String) -> Pending<bool> {
-        self.engine.write(0, move |connection| {
-            delete_thread::delete_thread(connection, &thread_id)
+        self.engine.write(0, move |transaction| {
+            delete_thread::delete_thread(transaction, &thread_id)
         })
     }
 
@@ -151,8 +174,8 @@ impl Backend for SqliteBackend {
         target: String,
         progress: CopyProgress,
     ) -> Pending<Option<CopyProgress>> {
-        self.engine.write(0, move |connection| {
-            copy_thread::copy_thread(connection, &source, &target, progress.clone())
+        self.engine.write(0, move |transaction| {
+            copy_thread::copy_thread(transaction, &source, &target, progress.clone())
         })
     }
 
@@ -162,9 +185,21 @@ impl Backend for SqliteBackend {
         })
     }
 
+    fn garbage(&self, thread_id: String) -> Pending<Garbage> {
+        self.engine.read(Garbage::default, move |transaction| {
+            sweep::garbage(transaction, &thread_id)
+        })
+    }
+
+    fn sweep(&self, garbage: Arc<Garbage>, progress: SweepProgress) -> Pending<Swept> {
+        self.engine.write(0, move |transaction| {
+            sweep::sweep(transaction.connection, &garbage, progress)
+        })
+    }
+
     fn remove(&self, removal: Arc<Removal>, from: usize) -> Pending<usize> {
         self.engine
-            .write(0, move |connection| remove::remove(connection, &removal, from))
+            .write(0, move |transaction| remove::remove(transaction, &removal, from))
     }
 
     fn get_delta_channel_history(

@@ -12,9 +12,11 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
+use super::chunks::Chunks;
 use super::engine::ReadTransaction;
 use super::row;
 use super::statements as sql;
+use crate::chunk::Binding;
 use crate::error::{Error, Result};
 use crate::model::{CheckpointKey, Removal, RemovalStep, TypedValue};
 use crate::shape::{Shape, ShapeBook, UNKNOWN_BYTES, VERSION_WITH_SENDS};
@@ -40,6 +42,7 @@ pub(super) fn prune(
     let tree = read_tree(connection, thread_id)?;
     let mut outlines = Outlines {
         connection,
+        chunks: &transaction.chunks,
         thread_id,
         shapes,
         known: HashMap::new(),
@@ -145,6 +148,7 @@ fn names(object: Option<&str>) -> HashSet<String> {
 /// Reads the outlines of checkpoints, each at most once.
 struct Outlines<'a> {
     connection: &'a Connection,
+    chunks: &'a Chunks<'a>,
     thread_id: &'a str,
     shapes: &'a ShapeBook,
     known: HashMap<(String, String), Shape>,
@@ -232,15 +236,20 @@ impl Outlines<'_> {
         let Some(found) = rows.next()? else {
             return Ok(None);
         };
-        let tag: Option<String> = found.get(1)?;
-        let bytes = row::bytes(found, 2)?;
-        if let Some(shape) = self.shapes.shape_of(tag.as_deref(), bytes) {
+        let parent: Option<String> = found.get(0)?;
+        let binding = Binding::Checkpoint {
+            key: &key,
+            parent: parent.as_deref(),
+            metadata: row::optional_bytes(found, 3)?,
+        };
+        if let Some(shape) = self.chunks.outline(found, 1, &binding, self.shapes)? {
             self.known.insert(slot, shape.clone());
             return Ok(Some(shape));
         }
         if self.bytes < UNKNOWN_BYTES {
-            self.bytes += bytes.len();
-            self.unknown.push(row::typed_value(found, 1, &key)?);
+            let value = self.chunks.value(found, 1, &binding)?;
+            self.bytes += value.payload.as_slice().len();
+            self.unknown.push(value);
         }
         Ok(None)
     }

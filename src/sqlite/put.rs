@@ -1,23 +1,96 @@
-//! `put`: one row.
+//! `put`: one row, and the chunks that are new.
 
-use rusqlite::{Connection, params};
+use std::sync::Arc;
 
+use rusqlite::params;
+
+use super::job::{Job, Order, TypedJob};
+use super::prepared::Prepared;
+use super::shared::Shared;
 use super::statements as sql;
+use super::transaction::WriteTransaction;
+use crate::chunk::{Binding, Kind, Known};
 use crate::error::Result;
-use crate::model::EncodedCheckpoint;
+use crate::model::{EncodedCheckpoint, Format};
+use crate::pending::Done;
 
-pub(super) fn put(connection: &Connection, checkpoint: &EncodedCheckpoint) -> Result<()> {
-    let key = &checkpoint.key;
-    connection
-        .prepare_cached(sql::UPSERT_CHECKPOINT)?
-        .execute(params![
-            key.thread_id,
-            key.checkpoint_ns,
-            key.checkpoint_id,
-            checkpoint.parent_checkpoint_id,
-            checkpoint.value.tag,
-            checkpoint.value.payload,
-            checkpoint.metadata,
-        ])?;
-    Ok(())
+/// The job that stores a checkpoint, and remembers its chunks once they are committed.
+pub(super) fn job(
+    checkpoint: EncodedCheckpoint,
+    shared: &Shared,
+    order: Order,
+    done: Done<()>,
+) -> Box<dyn Job> {
+    let key = checkpoint.key.clone();
+    let chunks = Arc::clone(&shared.chunks);
+    let mut put = Put::new(checkpoint, shared);
+    Box::new(TypedJob {
+        order,
+        work: move |transaction: &WriteTransaction<'_>| put.run(transaction),
+        value: None,
+        done: Box::new(move |stored: Result<Option<Known>>| {
+            done(stored.map(|known| chunks.set(&key.thread_id, &key.checkpoint_ns, known)));
+        }),
+    })
+}
+
+/// A checkpoint that is ready to be stored.
+struct Put {
+    checkpoint: EncodedCheckpoint,
+    prepared: Prepared,
+}
+
+impl Put {
+    fn new(checkpoint: EncodedCheckpoint, shared: &Shared) -> Self {
+        let key = &checkpoint.key;
+        let is_compact = shared.format() == Format::Compact;
+        let base = is_compact.then(|| shared.chunks.get(&key.thread_id, &key.checkpoint_ns));
+        let value = checkpoint.value.clone();
+        let prepared = Prepared::new(Kind::Checkpoint, value, checkpoint.chunkable, base.flatten());
+        let mut put = Self { checkpoint, prepared };
+        if is_compact {
+            put.prepared.divide(&binding(&put.checkpoint));
+        }
+        put
+    }
+
+    /// What is known of the namespace once this is committed.
+    fn run(&mut self, transaction: &WriteTransaction<'_>) -> Result<Option<Known>> {
+        let checkpoint = &self.checkpoint;
+        let key = &checkpoint.key;
+        let columns = self.prepared.store(transaction, &binding(checkpoint))?;
+        let connection = transaction.connection;
+        connection
+            .prepare_cached(sql::UPSERT_CHECKPOINT)?
+            .execute(params![
+                key.thread_id,
+                key.checkpoint_ns,
+                key.checkpoint_id,
+                checkpoint.parent_checkpoint_id,
+                columns.tag,
+                columns.data,
+                checkpoint.metadata,
+            ])?;
+        let metadata = checkpoint.metadata.as_slice();
+        if transaction.format.get() == Format::Compact && names_run(metadata) {
+            connection
+                .prepare_cached(sql::INSERT_RUN)?
+                .execute(params![metadata, key.thread_id])?;
+        }
+        Ok(columns.chunks.map(|(draft, ids)| Known { draft, ids }))
+    }
+}
+
+fn binding(checkpoint: &EncodedCheckpoint) -> Binding<'_> {
+    Binding::Checkpoint {
+        key: &checkpoint.key,
+        parent: checkpoint.parent_checkpoint_id.as_deref(),
+        metadata: Some(checkpoint.metadata.as_slice()),
+    }
+}
+
+/// Whether metadata may name a run; SQL looks closer.
+fn names_run(metadata: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"run_id\"";
+    metadata.windows(NAME.len()).any(|window| window == NAME)
 }

@@ -2,24 +2,29 @@
 
 use rusqlite::{Connection, params};
 
+use super::rebind;
 use super::slice::Slice;
 use super::statements as sql;
+use super::transaction::WriteTransaction;
 use crate::error::Result;
 use crate::model::{CheckpointKey, Removal, RemovalStep};
 
 /// Takes the steps from `from` on; the number of the first one that is left.
-pub(super) fn remove(connection: &Connection, removal: &Removal, from: usize) -> Result<usize> {
+pub(super) fn remove(transaction: &WriteTransaction<'_>, removal: &Removal, from: usize) -> Result<usize> {
+    let connection = transaction.connection;
     let slice = Slice::begin();
     let mut done = from;
     for step in removal.steps.iter().skip(from) {
         match step {
             RemovalStep::CutParent(key, parent) => {
-                connection.prepare_cached(sql::CUT_PARENT)?.execute(params![
-                    key.thread_id,
-                    key.checkpoint_ns,
-                    key.checkpoint_id,
-                    parent
-                ])?;
+                if !rebind::cut_parent(connection, key, parent)? {
+                    connection.prepare_cached(sql::CUT_PARENT)?.execute(params![
+                        key.thread_id,
+                        key.checkpoint_ns,
+                        key.checkpoint_id,
+                        parent
+                    ])?;
+                }
             }
             RemovalStep::Checkpoint(key) => delete_checkpoint(connection, key)?,
             RemovalStep::NamespaceWrites {

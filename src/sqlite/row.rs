@@ -3,6 +3,8 @@
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Row, Statement, ToSql};
 
+use super::chunks::Chunks;
+use crate::chunk::Binding;
 use crate::error::{Error, Result};
 use crate::model::{Blob, CheckpointKey, Payload, StoredWrite, TypedValue};
 
@@ -40,9 +42,14 @@ pub(super) fn payload(row: &Row<'_>, column: usize, key: &CheckpointKey) -> Resu
 
 /// The bytes of a serialized column where they lie; none for NULL.
 pub(super) fn bytes<'a>(row: &'a Row<'_>, column: usize) -> Result<&'a [u8]> {
+    Ok(optional_bytes(row, column)?.unwrap_or_default())
+}
+
+/// The bytes of a column where they lie.
+pub(super) fn optional_bytes<'a>(row: &'a Row<'_>, column: usize) -> Result<Option<&'a [u8]>> {
     Ok(match row.get_ref(column)? {
-        ValueRef::Blob(bytes) | ValueRef::Text(bytes) => bytes,
-        _ => &[],
+        ValueRef::Blob(bytes) | ValueRef::Text(bytes) => Some(bytes),
+        _ => None,
     })
 }
 
@@ -53,7 +60,7 @@ pub(super) fn typed_value(row: &Row<'_>, column: usize, key: &CheckpointKey) -> 
     })
 }
 
-fn damaged(key: &CheckpointKey, detail: &str) -> Error {
+pub(super) fn damaged(key: &CheckpointKey, detail: &str) -> Error {
     Error::CorruptRow {
         thread_id: key.thread_id.clone(),
         checkpoint_id: key.checkpoint_id.clone(),
@@ -61,8 +68,9 @@ fn damaged(key: &CheckpointKey, detail: &str) -> Error {
     }
 }
 
-/// Runs a statement that yields `task_id, channel, type, value`.
+/// Runs a statement that yields `task_id, channel, type, value, task_path, idx`.
 pub(super) fn writes(
+    chunks: &Chunks<'_>,
     statement: &mut Statement<'_>,
     parameters: impl rusqlite::Params,
     key: &CheckpointKey,
@@ -70,10 +78,19 @@ pub(super) fn writes(
     let mut rows = statement.query(parameters)?;
     let mut writes = Vec::new();
     while let Some(row) = rows.next()? {
+        let (task_id, channel): (String, String) = (row.get(0)?, row.get(1)?);
+        let task_path: String = row.get(4)?;
+        let binding = Binding::Write {
+            key,
+            task_id: &task_id,
+            task_path: &task_path,
+            index: row.get(5)?,
+            channel: &channel,
+        };
         writes.push(StoredWrite {
-            task_id: row.get(0)?,
-            channel: row.get(1)?,
-            value: typed_value(row, 2, key)?,
+            value: chunks.value(row, 2, &binding)?,
+            task_id,
+            channel,
         });
     }
     Ok(writes)

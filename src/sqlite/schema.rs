@@ -1,8 +1,10 @@
-//! The tables, in upstream's own words, and upstream's one migration.
+//! The tables: upstream's in its own words, with upstream's one migration, and those of the compact
+//! format.
 
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::model::Format;
 
 const TABLE_EXISTS: &str = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
 const COLUMN_EXISTS: &str = "SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2";
@@ -34,6 +36,46 @@ CREATE TABLE IF NOT EXISTS writes (
 
 const ADD_TASK_PATH: &str = "ALTER TABLE writes ADD COLUMN task_path TEXT NOT NULL DEFAULT ''";
 
+/// The tables of version 1 of the compact format. The triggers stop upstream's savers, which would store
+/// rows beside ours; our connections run without triggers.
+const CREATE_COMPACT: &str = "
+CREATE TABLE checkpoint_meta (
+    key TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE checkpoint_threads (
+    thread_no INTEGER PRIMARY KEY AUTOINCREMENT,
+    thread_id TEXT UNIQUE,
+    revision INTEGER NOT NULL DEFAULT 0,
+    puts INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE checkpoint_chunks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    thread_no INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    data BLOB NOT NULL
+);
+CREATE UNIQUE INDEX checkpoint_chunks_by_hash ON checkpoint_chunks (thread_no, hash);
+CREATE TABLE checkpoint_runs (
+    run_id NOT NULL,
+    thread_id TEXT NOT NULL,
+    PRIMARY KEY (run_id, thread_id)
+) WITHOUT ROWID;
+CREATE INDEX checkpoint_runs_by_thread ON checkpoint_runs (thread_id);
+CREATE TRIGGER checkpoint_format_checkpoints BEFORE INSERT ON checkpoints BEGIN
+    SELECT RAISE(ABORT, 'this database is in the compact format of langgraph-checkpoint-rust: use its savers, or downgrade it with them');
+END;
+CREATE TRIGGER checkpoint_format_writes BEFORE INSERT ON writes BEGIN
+    SELECT RAISE(ABORT, 'this database is in the compact format of langgraph-checkpoint-rust: use its savers, or downgrade it with them');
+END;
+INSERT INTO checkpoint_meta VALUES ('format', 'compact'), ('min_reader', '1'), ('min_writer', '1');";
+
+const SELECT_META: &str = "SELECT key, value FROM checkpoint_meta";
+
+/// The version of the compact format that this library reads and writes.
+const VERSION: i64 = 1;
+
 /// What the file offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Schema {
@@ -61,10 +103,41 @@ pub(super) fn inspect(connection: &Connection) -> Result<Schema> {
     })
 }
 
+/// The format of the file. Fails if it is of a version to come, which this library would damage.
+pub(super) fn format(connection: &Connection) -> Result<Format> {
+    let exists = |name: &str| connection.query_row(TABLE_EXISTS, [name], |_| Ok(())).optional();
+    if exists("checkpoint_meta")?.is_none() {
+        return Ok(Format::Interop);
+    }
+    let mut format = Format::Interop;
+    let mut statement = connection.prepare_cached(SELECT_META)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (key, value): (String, String) = (row.get(0)?, row.get(1)?);
+        match key.as_str() {
+            "format" if value == "compact" => format = Format::Compact,
+            "format" if value == "downgrading" => format = Format::Downgrading,
+            "min_reader" | "min_writer" => {
+                let needs = value.parse().unwrap_or(i64::MAX);
+                if needs > VERSION {
+                    return Err(Error::NewerSchema { needs });
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(format)
+}
+
 /// Brings the tables up to date inside the caller's write transaction; another process may have
-/// done it since `inspect`.
-pub(super) fn migrate(connection: &Connection) -> Result<()> {
+/// done it since `inspect`. Tables that are made now are of the format `made`.
+pub(super) fn migrate(connection: &Connection, made: Format) -> Result<()> {
+    let exists = |name: &str| connection.query_row(TABLE_EXISTS, [name], |_| Ok(())).optional();
+    let is_new = exists("checkpoints")?.is_none() && exists("writes")?.is_none();
     connection.execute_batch(CREATE_TABLES)?;
+    if is_new && made == Format::Compact {
+        connection.execute_batch(CREATE_COMPACT)?;
+    }
     if inspect(connection)? == Schema::WithoutTaskPath {
         connection.execute_batch(ADD_TASK_PATH)?;
     }

@@ -1,6 +1,10 @@
 //! The settings of a SQLite store, and their defaults. `SqliteSettings` in Python mirrors this file.
 
+use std::path::Path;
 use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::model::Format;
 
 /// How SQLite journals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +97,41 @@ pub struct Settings {
     pub lock_guard: bool,
     /// What to do about a second SQLite library that has the file open, where there is no guard.
     pub on_foreign_sqlite: OnForeignSqlite,
+    /// The format of new files, and what an existing one must have.
+    pub format: FormatChoice,
+}
+
+/// Which format a file shall have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FormatChoice {
+    /// What it has; a new one is compact.
+    Auto,
+    /// Compact, or it is not opened.
+    Compact,
+    /// Interop, or it is not opened.
+    Interop,
+}
+
+impl FormatChoice {
+    pub(super) fn of_new_files(self) -> Format {
+        match self {
+            Self::Auto | Self::Compact => Format::Compact,
+            Self::Interop => Format::Interop,
+        }
+    }
+
+    pub(super) fn check(self, path: &Path, found: Format) -> Result<()> {
+        let (name, other, verb) = match (self, found) {
+            (Self::Compact, Format::Interop) => ("compact", "interop", "upgrade"),
+            (Self::Interop, Format::Compact | Format::Downgrading) => ("interop", "compact", "downgrade"),
+            _ => return Ok(()),
+        };
+        Err(Error::Invalid(format!(
+            "format=\"{name}\" for `{}`, which is in the {other} format; open it with format=\"auto\", and \
+             call {verb}() to convert it",
+            path.display()
+        )))
+    }
 }
 
 /// What to do about a second SQLite library in this process.
@@ -180,6 +219,7 @@ impl Default for Settings {
             read_only: false,
             lock_guard: true,
             on_foreign_sqlite: OnForeignSqlite::Warn,
+            format: FormatChoice::Auto,
         }
     }
 }

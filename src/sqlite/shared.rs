@@ -21,8 +21,9 @@ use super::transaction::Transaction;
 use super::workers::Workers;
 use super::writer::Writer;
 use super::{foreign_sqlite, lock_guard};
+use crate::chunk::Cache;
 use crate::error::{Error, Result};
-use crate::model::{Opened, ReaderStats, Stats};
+use crate::model::{Format, Opened, ReaderStats, Stats};
 use crate::notice;
 use crate::pending::{Cancel, GiveUp};
 
@@ -52,6 +53,8 @@ pub(super) struct Shared {
     /// None if the file cannot be written.
     pub(super) writer: Option<Arc<Writer>>,
     pub(super) workers: Arc<Workers>,
+    /// What was stored last.
+    pub(super) chunks: Arc<Cache>,
     readers: Readers,
     checkpointer: Option<Arc<Checkpointer>>,
     identity: Option<Identity>,
@@ -98,6 +101,7 @@ impl Shared {
     }
 
     fn agreeing(self: Arc<Self>, settings: &Settings) -> Result<Arc<Self>> {
+        settings.format.check(self.location.path(), self.format())?;
         let conflicts = self.settings.conflicts(settings);
         if conflicts.is_empty() {
             return Ok(self);
@@ -118,12 +122,14 @@ impl Shared {
         if schema != Schema::Current && !read_only {
             connection.busy_timeout(settings.busy_timeout)?;
             let transaction = Transaction::begin_write(&connection)?;
-            schema::migrate(&connection)?;
+            schema::migrate(&connection, settings.format.of_new_files())?;
             transaction.commit()?;
             schema = Schema::Current;
         }
         connection.busy_timeout(Duration::ZERO)?;
         let path = location.path();
+        let format = schema::format(&connection)?;
+        settings.format.check(path, format)?;
         let readers = match location {
             Location::Memory => Readers::Writer,
             Location::File(path) => {
@@ -153,6 +159,7 @@ impl Shared {
                 path,
                 settings,
                 connection,
+                format,
                 Box::new(reconnect),
                 Box::new(committed),
             ))
@@ -175,7 +182,12 @@ impl Shared {
             location: location.clone(),
             settings: Arc::clone(settings),
             schema,
-            opened: Opened { created, size },
+            opened: Opened {
+                created,
+                format,
+                size,
+            },
+            chunks: Arc::new(Cache::new(settings.cache_size / 2)),
             writer,
             workers: Arc::new(Workers::new(settings.pool_size as usize)),
             readers,
@@ -193,6 +205,12 @@ impl Shared {
     /// Whether this process is the one that opened the connections.
     pub(super) fn is_ours(&self) -> bool {
         self.process == std::process::id() && self.generation == gate::generation()
+    }
+
+    /// The format as it was last looked at.
+    pub(super) fn format(&self) -> Format {
+        let writer = self.writer.as_ref();
+        writer.map_or(self.opened.format, |writer| writer.format())
     }
 
     /// Runs `job` on a reader.

@@ -57,7 +57,7 @@ WHERE thread_id = ?1 AND checkpoint_ns = ?2 ORDER BY checkpoint_id DESC LIMIT 1"
 /// One step of the walk along the parents. Ids are monotonic within one process only, so the
 /// walk never goes by their order.
 pub(super) const SELECT_ANCESTOR: &str = "
-SELECT parent_checkpoint_id, type, checkpoint FROM checkpoints
+SELECT parent_checkpoint_id, type, checkpoint, metadata FROM checkpoints
 WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3";
 
 /// The statements on `writes` that order by `task_path`, in the order of `writes_sort_key`. A file
@@ -73,11 +73,11 @@ pub(super) struct WriteStatements {
 
 pub(super) const WITH_TASK_PATH: WriteStatements = WriteStatements {
     by_checkpoint: "
-SELECT task_id, channel, type, value FROM writes
+SELECT task_id, channel, type, value, task_path, idx FROM writes
 WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3
 ORDER BY task_path, task_id, idx",
     by_channel: "
-SELECT task_id, channel, type, value FROM writes
+SELECT task_id, channel, type, value, task_path, idx FROM writes
 WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND channel = ?4
 ORDER BY task_path, task_id, idx",
     joined_page: "
@@ -91,11 +91,11 @@ LEFT JOIN writes AS w ON w.thread_id = c.thread_id AND w.checkpoint_ns = c.check
 
 pub(super) const WITHOUT_TASK_PATH: WriteStatements = WriteStatements {
     by_checkpoint: "
-SELECT task_id, channel, type, value FROM writes
+SELECT task_id, channel, type, value, '', idx FROM writes
 WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3
 ORDER BY task_id, idx",
     by_channel: "
-SELECT task_id, channel, type, value FROM writes
+SELECT task_id, channel, type, value, '', idx FROM writes
 WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND channel = ?4
 ORDER BY task_id, idx",
     joined_page: "
@@ -171,6 +171,79 @@ SELECT EXISTS (SELECT 1 FROM writes
 pub(super) const CUT_PARENT: &str = "
 UPDATE checkpoints SET parent_checkpoint_id = NULL
 WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND parent_checkpoint_id = ?4";
+
+/// The number and revision of a thread, noting that a put refers to its chunks.
+pub(super) const NOTE_PUT: &str = "
+UPDATE checkpoint_threads SET puts = puts + 1 WHERE thread_id = ?1 RETURNING thread_no, revision";
+
+pub(super) const INSERT_THREAD: &str = "INSERT INTO checkpoint_threads (thread_id, puts) VALUES (?1, 1)";
+
+/// Notes which thread a run went on in, if the metadata names one.
+pub(super) const INSERT_RUN: &str = "
+INSERT OR IGNORE INTO checkpoint_runs
+SELECT json_extract(metadata, '$.run_id'), ?2
+FROM (SELECT CASE WHEN json_valid(CAST(?1 AS TEXT), 2) THEN CAST(?1 AS TEXT) END AS metadata)
+WHERE json_extract(metadata, '$.run_id') IS NOT NULL";
+
+pub(super) const SELECT_CHUNK: &str =
+    "SELECT thread_no, kind, hash, data FROM checkpoint_chunks WHERE id = ?1";
+
+pub(super) const FIND_CHUNK: &str = "SELECT id FROM checkpoint_chunks WHERE thread_no = ?1 AND hash = ?2";
+
+pub(super) const INSERT_CHUNK: &str =
+    "INSERT INTO checkpoint_chunks (thread_no, kind, hash, data) VALUES (?1, ?2, ?3, ?4)";
+
+pub(super) const SELECT_THREAD: &str =
+    "SELECT thread_no, revision, puts FROM checkpoint_threads WHERE thread_id = ?1";
+
+pub(super) const SELECT_CHUNK_KINDS: &str = "SELECT id, kind FROM checkpoint_chunks WHERE thread_no = ?1";
+
+pub(super) const SELECT_CHECKPOINT_RECIPES: &str =
+    "SELECT checkpoint_id, checkpoint FROM checkpoints WHERE thread_id = ?1 AND type = ?2";
+pub(super) const SELECT_WRITE_RECIPES: &str =
+    "SELECT checkpoint_id, value FROM writes WHERE thread_id = ?1 AND type = ?2";
+
+/// Changes nothing if a put or another sweep came first.
+pub(super) const RAISE_REVISION: &str = "
+UPDATE checkpoint_threads SET revision = revision + 1
+WHERE thread_no = ?1 AND revision = ?2 AND puts = ?3";
+
+pub(super) const DELETE_CHUNK: &str = "DELETE FROM checkpoint_chunks WHERE id = ?1";
+
+/// Leaves the number of a thread behind, for its chunks.
+pub(super) const FORGET_THREAD: &str = "UPDATE checkpoint_threads SET thread_id = NULL WHERE thread_id = ?1";
+pub(super) const SELECT_DELETED_THREAD: &str =
+    "SELECT thread_no FROM checkpoint_threads WHERE thread_id IS NULL LIMIT 1";
+pub(super) const DELETE_SOME_THREAD_CHUNKS: &str = "
+DELETE FROM checkpoint_chunks WHERE id IN
+    (SELECT id FROM checkpoint_chunks WHERE thread_no = ?1 LIMIT 64)";
+pub(super) const DELETE_THREAD: &str = "DELETE FROM checkpoint_threads WHERE thread_no = ?1";
+pub(super) const DELETE_THREAD_RUNS: &str = "DELETE FROM checkpoint_runs WHERE thread_id = ?1";
+
+/// The recipe of a checkpoint, to be written anew in another place.
+pub(super) const SELECT_RECIPE: &str = "
+SELECT parent_checkpoint_id, checkpoint, metadata FROM checkpoints
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND type = ?4";
+pub(super) const UPDATE_RECIPE: &str = "
+UPDATE checkpoints SET parent_checkpoint_id = ?4, checkpoint = ?5
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3";
+pub(super) const SELECT_WRITES_RECIPES: &str = "
+SELECT rowid, task_id, task_path, idx, channel, value FROM writes
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND type = ?4";
+pub(super) const UPDATE_WRITE_RECIPE: &str = "UPDATE writes SET value = ?2 WHERE rowid = ?1";
+
+pub(super) const COPY_RUNS: &str = "
+INSERT OR IGNORE INTO checkpoint_runs SELECT run_id, ?2 FROM checkpoint_runs WHERE thread_id = ?1";
+
+/// The runs' threads are few: only their checkpoints are looked at.
+pub(super) const SELECT_INDEXED_RUN_CHECKPOINTS: &str = concat!(
+    "SELECT thread_id, checkpoint_ns, checkpoint_id FROM checkpoints
+WHERE thread_id IN (SELECT thread_id FROM checkpoint_runs
+    WHERE run_id IN (SELECT value FROM json_each(?1)))
+AND json_extract(",
+    document!(),
+    ", '$.run_id') IN (SELECT value FROM json_each(?1))"
+);
 
 /// The keys of one page of `list`, with a parameter for each `?`: see `list.rs`.
 pub(super) fn list_keys(filter: &ListFilter, after: bool) -> String {

@@ -1,5 +1,6 @@
 //! Transactions and savepoints that end on every path.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -7,9 +8,17 @@ use rusqlite::Connection;
 use super::statements as sql;
 use crate::error::Result;
 use crate::faults::{self, Fault};
+use crate::model::Format;
 
 /// Between two tries to commit.
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// What a write has to go on.
+pub(super) struct WriteTransaction<'a> {
+    pub(super) connection: &'a Connection,
+    /// How rows are kept. A verb that changes it says so here.
+    pub(super) format: Cell<Format>,
+}
 
 /// An open transaction; dropped without `commit`, also by a panic, it is rolled back.
 pub(super) struct Transaction<'a>(Option<&'a Connection>);

@@ -19,13 +19,13 @@ use rusqlite::Connection;
 use super::gate;
 use super::group::{self, Group};
 use super::job::{Baton, Job, Turn};
-use super::manager;
 use super::settings::{Settings, Synchronous};
 use super::sync::{lock, wait};
-use super::transaction::Transaction;
+use super::transaction::{Transaction, WriteTransaction};
+use super::{manager, schema};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
-use crate::model::WriterStats;
+use crate::model::{Format, WriterStats};
 use crate::pending::{GiveUp, patient};
 
 /// How often a waiting thread looks for signals.
@@ -57,6 +57,8 @@ pub(super) struct Writer {
     reopen: Reopen,
     committed: Committed,
     statistics: Mutex<WriterStats>,
+    /// The format when it was last looked at.
+    format: Mutex<Format>,
 }
 
 #[derive(Default)]
@@ -76,6 +78,8 @@ struct Queue {
 struct Slot {
     connection: Option<Connection>,
     synchronous: Synchronous,
+    /// None where it must be read again: another process may have changed it.
+    format: Option<Format>,
     pace: group::Pace,
 }
 
@@ -91,6 +95,7 @@ impl Writer {
         path: &Path,
         settings: &Settings,
         connection: Connection,
+        format: Format,
         reopen: Reopen,
         committed: Committed,
     ) -> Self {
@@ -101,12 +106,19 @@ impl Writer {
             connection: Mutex::new(Slot {
                 connection: Some(connection),
                 synchronous: settings.synchronous,
+                format: None,
                 pace: group::Pace::default(),
             }),
             reopen,
             committed,
             statistics: Mutex::default(),
+            format: Mutex::new(format),
         }
+    }
+
+    /// The format as of the last group; another process may have changed it since.
+    pub(super) fn format(&self) -> Format {
+        *lock(&self.format)
     }
 
     /// Puts a job in the queue. Someone must then `attend` or `kick`.
@@ -271,7 +283,10 @@ impl Writer {
         faults::trip(Fault::PanicInLeader);
         let connection = match &mut slot.connection {
             Some(connection) => connection,
-            empty => empty.insert((self.reopen)()?),
+            empty => {
+                slot.format = None;
+                empty.insert((self.reopen)()?)
+            }
         };
         if slot.synchronous != level {
             // Has no effect inside a transaction.
@@ -282,7 +297,12 @@ impl Writer {
             Transaction::resume(connection).commit()?;
         }
         let transaction = Transaction::begin_write(connection)?;
-        slot.pace.look(connection)?;
+        if slot.pace.look(connection)? || slot.format.is_none() {
+            slot.format = None;
+            let format = schema::format(connection)?;
+            slot.format = Some(format);
+            *lock(&self.format) = format;
+        }
         transaction.keep();
         Ok(())
     }
@@ -292,12 +312,19 @@ impl Writer {
         let Some(connection) = slot.connection.take() else {
             return Vec::new();
         };
-        let mut group = Group::new(&connection, lock(&self.queue).jobs.len());
+        let transaction = WriteTransaction {
+            connection: &connection,
+            format: Cell::new(slot.format.unwrap_or(Format::Interop)),
+        };
+        let mut group = Group::new(&transaction, lock(&self.queue).jobs.len());
         while let Some(job) = group.wants_more().then(|| self.next(level)).flatten() {
             group.run(job);
         }
         let outcome = group.commit();
         slot.pace.note(outcome.busy_for);
+        let format = transaction.format.get();
+        slot.format = Some(format).filter(|_| !outcome.void);
+        *lock(&self.format) = format;
         if outcome.usable {
             slot.connection = Some(connection);
         }

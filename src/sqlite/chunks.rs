@@ -1,0 +1,396 @@
+//! Chunks in the database: recipes to values, and the ids of chunks.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::row;
+use super::statements as sql;
+use crate::chunk::{self, Binding, Draft, Hash, Ids, Known, Op, Recipe, Sealer, Unreadable};
+use crate::error::{Error, Result};
+use crate::model::{Blob, CheckpointKey, Payload, TypedValue};
+use crate::shape::{self, Shape, ShapeBook};
+
+/// What a chunk's data is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Leaf = 0,
+    Node = 1,
+}
+
+/// A chunk whose hash was checked.
+pub(super) struct Chunk {
+    pub(super) thread_no: i64,
+    pub(super) kind: i64,
+    pub(super) hash: Hash,
+    pub(super) data: Vec<u8>,
+}
+
+/// Reads values, inside one transaction.
+pub(super) struct Chunks<'a> {
+    connection: &'a Connection,
+    /// What a page of tuples shares is read once.
+    kept: Option<RefCell<HashMap<i64, Rc<Chunk>>>>,
+}
+
+/// What cannot be read of a value, in words for [`Error::CorruptRow`].
+type Fault = String;
+
+impl<'a> Chunks<'a> {
+    pub(super) fn new(connection: &'a Connection) -> Self {
+        Self {
+            connection,
+            kept: None,
+        }
+    }
+
+    /// Reads each chunk once, for many values.
+    pub(super) fn keeping(connection: &'a Connection) -> Self {
+        Self {
+            connection,
+            kept: Some(RefCell::default()),
+        }
+    }
+
+    /// The value whose tag and data are in `column` and the one after it.
+    pub(super) fn value(&self, row: &Row<'_>, column: usize, binding: &Binding<'_>) -> Result<TypedValue> {
+        match stored_recipe(row, column)? {
+            None => row::typed_value(row, column, binding.key()),
+            Some(bytes) => self.assemble(bytes, binding),
+        }
+    }
+
+    /// What pruning must know of a checkpoint; `None` if only its serializer can read it. Of a recipe no
+    /// chunk is read but what holds the versions of the channels.
+    pub(super) fn outline(
+        &self,
+        row: &Row<'_>,
+        column: usize,
+        binding: &Binding<'_>,
+        shapes: &ShapeBook,
+    ) -> Result<Option<Shape>> {
+        let Some(bytes) = stored_recipe(row, column)? else {
+            let tag: Option<String> = row.get(column)?;
+            return Ok(shapes.shape_of(tag.as_deref(), row::bytes(row, column + 1)?));
+        };
+        let recipe = decode(bytes, binding.key())?;
+        if recipe.tag == "msgpack"
+            && let Some(shape) = self.scan(&recipe, binding.key())?
+        {
+            return Ok(Some(shape));
+        }
+        let value = self.assemble(bytes, binding)?;
+        Ok(shapes.shape_of(value.tag.as_deref(), value.payload.as_slice()))
+    }
+
+    /// Reads the outline from the inline bytes, around the bodies.
+    fn scan(&self, recipe: &Recipe<'_>, key: &CheckpointKey) -> Result<Option<Shape>> {
+        let inline = recipe.inline.bytes().map_err(|_| unreadable(key))?;
+        let Some(skeleton) = recipe.skeleton(&inline) else {
+            return Ok(None);
+        };
+        let mut failed = None;
+        let shape = shape::scan_around(&skeleton.bytes, &skeleton.holes, |hole| {
+            let mut body = Vec::new();
+            let (ops, tail) = &skeleton.bodies[hole];
+            let mut rest = &inline[tail.clone()];
+            for op in &recipe.ops[ops.clone()] {
+                let appended = self.append(op, recipe, &mut rest, &mut body, None);
+                if let Err(error) = appended {
+                    failed = Some(error);
+                    return None;
+                }
+            }
+            Some(body)
+        });
+        match failed {
+            Some(Failed::Damaged(detail)) => Err(row::damaged(key, &detail)),
+            Some(Failed::Other(error)) => Err(error),
+            None => Ok(shape),
+        }
+    }
+
+    fn assemble(&self, bytes: &[u8], binding: &Binding<'_>) -> Result<TypedValue> {
+        let key = binding.key();
+        let recipe = decode(bytes, key)?;
+        let inline = recipe.inline.bytes().map_err(|_| unreadable(key))?;
+        let mut rest = &*inline;
+        let mut sealer = Sealer::new(&recipe.tag);
+        let mut value = Vec::with_capacity(recipe.length.min(MOST_RESERVED));
+        for op in recipe.all_ops().iter() {
+            self.append(op, &recipe, &mut rest, &mut value, Some(&mut sealer))
+                .map_err(|failed| match failed {
+                    Failed::Damaged(detail) => row::damaged(key, &detail),
+                    Failed::Other(error) => error,
+                })?;
+        }
+        if value.len() != recipe.length || !rest.is_empty() || sealer.finish(binding) != recipe.seal {
+            return Err(row::damaged(key, "a stored value does not match its checksum"));
+        }
+        Ok(TypedValue {
+            tag: Some(recipe.tag.into_owned()),
+            payload: Payload::Bytes(Blob::new(value)),
+        })
+    }
+
+    fn append(
+        &self,
+        op: &Op,
+        recipe: &Recipe<'_>,
+        inline: &mut &[u8],
+        value: &mut Vec<u8>,
+        mut sealer: Option<&mut Sealer>,
+    ) -> Result<(), Failed> {
+        let room = |value: &Vec<u8>, more: usize| {
+            let fits = value
+                .len()
+                .checked_add(more)
+                .is_some_and(|sum| sum <= recipe.length);
+            fits.then_some(())
+                .ok_or_else(|| Failed::Damaged("a stored value is too long".to_owned()))
+        };
+        match op {
+            Op::Body(tail) => {
+                if let Some(sealer) = &mut sealer {
+                    sealer.body(*tail);
+                }
+            }
+            Op::Inline(count) => {
+                let (head, tail) = inline
+                    .split_at_checked(*count)
+                    .ok_or_else(|| Failed::Damaged("a stored value ends too early".to_owned()))?;
+                room(value, head.len())?;
+                if let Some(sealer) = &mut sealer {
+                    sealer.inline(head);
+                }
+                value.extend_from_slice(head);
+                *inline = tail;
+            }
+            Op::Leaves(ids) => {
+                for id in ids {
+                    let leaf = self.chunk(*id, recipe.thread_no, Kind::Leaf)?;
+                    room(value, leaf.data.len())?;
+                    if let Some(sealer) = &mut sealer {
+                        sealer.leaf(&leaf.hash);
+                    }
+                    value.extend_from_slice(&leaf.data);
+                }
+            }
+            Op::Nodes(ids) => {
+                for id in ids {
+                    let node = self.chunk(*id, recipe.thread_no, Kind::Node)?;
+                    if let Some(sealer) = &mut sealer {
+                        sealer.node(&node.hash);
+                    }
+                    let mut leaves = Vec::new();
+                    for id in node_leaves(&node.data, *id)? {
+                        let leaf = self.chunk(id, recipe.thread_no, Kind::Leaf)?;
+                        room(value, leaf.data.len())?;
+                        value.extend_from_slice(&leaf.data);
+                        leaves.push(leaf.hash);
+                    }
+                    if chunk::node_hash(leaves.iter()) != node.hash {
+                        return Err(Failed::Damaged(format!("chunk {id} is damaged")));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn chunk(&self, id: i64, thread_no: i64, kind: Kind) -> Result<Rc<Chunk>, Failed> {
+        if let Some(kept) = &self.kept
+            && let Some(chunk) = kept.borrow().get(&id)
+        {
+            return checked(chunk, id, thread_no, kind);
+        }
+        let chunk = read_chunk(self.connection, id)
+            .map_err(Failed::Other)?
+            .ok_or_else(|| Failed::Damaged(format!("chunk {id} is missing")))?;
+        let chunk = checked(&Rc::new(chunk), id, thread_no, kind)?;
+        // The hash of a node is checked with its leaves.
+        if kind == Kind::Leaf && chunk::leaf_hash(&chunk.data) != chunk.hash {
+            return Err(Failed::Damaged(format!("chunk {id} is damaged")));
+        }
+        if let Some(kept) = &self.kept {
+            kept.borrow_mut().insert(id, Rc::clone(&chunk));
+        }
+        Ok(chunk)
+    }
+}
+
+/// A forged length reserves no more than this; what is really there may be longer.
+const MOST_RESERVED: usize = 16 << 20;
+
+/// Why a value could not be put together.
+enum Failed {
+    Damaged(Fault),
+    Other(Error),
+}
+
+fn checked(chunk: &Rc<Chunk>, id: i64, thread_no: i64, kind: Kind) -> Result<Rc<Chunk>, Failed> {
+    if (chunk.thread_no, chunk.kind) == (thread_no, kind as i64) {
+        return Ok(Rc::clone(chunk));
+    }
+    Err(Failed::Damaged(format!("chunk {id} is another value's")))
+}
+
+fn node_leaves(data: &[u8], id: i64) -> Result<Vec<i64>, Failed> {
+    chunk::decode_node(data).ok_or_else(|| Failed::Damaged(format!("chunk {id} is damaged")))
+}
+
+/// The recipe in a row, if it holds one.
+fn stored_recipe<'a>(row: &'a Row<'_>, column: usize) -> Result<Option<&'a [u8]>> {
+    let is_recipe = matches!(row.get_ref(column)?, ValueRef::Text(tag) if tag == chunk::TAG.as_bytes());
+    is_recipe.then(|| row::bytes(row, column + 1)).transpose()
+}
+
+/// Parses a recipe.
+pub(super) fn decode<'a>(bytes: &'a [u8], key: &CheckpointKey) -> Result<Recipe<'a>> {
+    Recipe::decode(bytes).map_err(|fault| match fault {
+        Unreadable::Newer(version) => Error::NewerSchema {
+            needs: version.into(),
+        },
+        Unreadable::Damaged => unreadable(key),
+    })
+}
+
+fn unreadable(key: &CheckpointKey) -> Error {
+    row::damaged(key, "a stored value cannot be read")
+}
+
+/// A chunk as it is stored; its hash is not checked yet.
+pub(super) fn read_chunk(connection: &Connection, id: i64) -> Result<Option<Chunk>> {
+    let mut statement = connection.prepare_cached(sql::SELECT_CHUNK)?;
+    let mut rows = statement.query([id])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(Chunk {
+        thread_no: row.get(0)?,
+        kind: row.get(1)?,
+        // Of another length it matches nothing.
+        hash: row::bytes(row, 2)?.try_into().unwrap_or_default(),
+        data: row::bytes(row, 3)?.to_vec(),
+    }))
+}
+
+/// Finds or makes the chunks of a draft. `base` tells ids that hold if nothing was removed since.
+pub(super) fn store(
+    connection: &Connection,
+    thread_id: &str,
+    draft: &Draft,
+    base: Option<&Known>,
+) -> Result<Ids> {
+    let (thread_no, revision) = note_put(connection, thread_id)?;
+    let base = base.map(|known| &known.ids);
+    let base = base.filter(|ids| (ids.thread_no, ids.revision) == (thread_no, revision));
+    let mut store = Store {
+        connection,
+        draft,
+        base,
+        ids: Ids {
+            thread_no,
+            revision,
+            nodes: Vec::with_capacity(draft.nodes.len()),
+            leaves: vec![0; draft.leaves.len()],
+        },
+    };
+    for (nodes, leaves) in draft.references() {
+        for node in nodes {
+            let id = store.node(node)?;
+            store.ids.nodes.push(id);
+        }
+        for leaf in leaves {
+            store.leaf(leaf)?;
+        }
+    }
+    Ok(store.ids)
+}
+
+/// The number and the revision of a thread; notes that a put refers to chunks of it.
+pub(super) fn note_put(connection: &Connection, thread_id: &str) -> Result<(i64, i64)> {
+    let noted = connection
+        .prepare_cached(sql::NOTE_PUT)?
+        .query_row([thread_id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some(noted) = noted {
+        return Ok(noted);
+    }
+    connection
+        .prepare_cached(sql::INSERT_THREAD)?
+        .execute([thread_id])?;
+    Ok((connection.last_insert_rowid(), 0))
+}
+
+struct Store<'a> {
+    connection: &'a Connection,
+    draft: &'a Draft,
+    base: Option<&'a Ids>,
+    ids: Ids,
+}
+
+impl Store<'_> {
+    fn node(&mut self, index: usize) -> Result<i64> {
+        let node = &self.draft.nodes[index];
+        if let (Some(base), Some(old)) = (self.base, node.old) {
+            for leaf in node.leaves.clone() {
+                let old = self.draft.leaves[leaf].old;
+                self.ids.leaves[leaf] = old.map_or(0, |old| base.leaves[old]);
+            }
+            return Ok(base.nodes[old]);
+        }
+        // A node is swept before its leaves: while it is there, they are.
+        if let Some(id) = find(self.connection, self.ids.thread_no, &node.hash)? {
+            return Ok(id);
+        }
+        for leaf in node.leaves.clone() {
+            self.leaf(leaf)?;
+        }
+        let data = chunk::encode_node(&self.ids.leaves[node.leaves.clone()]);
+        insert(self.connection, self.ids.thread_no, Kind::Node, &node.hash, &data)
+    }
+
+    fn leaf(&mut self, index: usize) -> Result<()> {
+        let leaf = &self.draft.leaves[index];
+        let thread_no = self.ids.thread_no;
+        let known = self.base.and_then(|base| Some(base.leaves[leaf.old?]));
+        self.ids.leaves[index] = if let Some(id) = known.filter(|id| *id != 0) {
+            id
+        } else if let Some(id) = find(self.connection, thread_no, &leaf.hash)? {
+            id
+        } else {
+            insert(
+                self.connection,
+                thread_no,
+                Kind::Leaf,
+                &leaf.hash,
+                self.draft.leaf_bytes(leaf),
+            )?
+        };
+        Ok(())
+    }
+}
+
+/// The chunk of a thread with this hash.
+pub(super) fn find(connection: &Connection, thread_no: i64, hash: &Hash) -> Result<Option<i64>> {
+    Ok(connection
+        .prepare_cached(sql::FIND_CHUNK)?
+        .query_row(params![thread_no, hash], |row| row.get(0))
+        .optional()?)
+}
+
+/// Stores a chunk; its id.
+pub(super) fn insert(
+    connection: &Connection,
+    thread_no: i64,
+    kind: Kind,
+    hash: &Hash,
+    data: &[u8],
+) -> Result<i64> {
+    connection
+        .prepare_cached(sql::INSERT_CHUNK)?
+        .execute(params![thread_no, kind as i64, hash, data])?;
+    Ok(connection.last_insert_rowid())
+}

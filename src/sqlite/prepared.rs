@@ -1,0 +1,128 @@
+//! A value on its way into a row: divided before the transaction, stored inside it.
+
+use std::sync::Arc;
+
+use rusqlite::ToSql;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+
+use super::chunks;
+use super::transaction::WriteTransaction;
+use crate::chunk::{self, Binding, Draft, Ids, Kind, Known, Recipe, Seal};
+use crate::error::{Error, Result};
+use crate::model::{Format, Payload, TypedValue};
+
+/// A value, and what is known of it before its transaction.
+pub(super) struct Prepared {
+    value: TypedValue,
+    kind: Kind,
+    /// The value before this one, which it may resemble.
+    base: Option<Arc<Known>>,
+    /// Its bytes are a serializer's that is known: they may be stored in parts.
+    chunkable: bool,
+    divided: Option<(Arc<Draft>, Seal)>,
+}
+
+/// What goes into the columns of a row.
+pub(super) struct Columns<'a> {
+    pub(super) tag: Option<&'a str>,
+    pub(super) data: Data<'a>,
+    /// The draft and its chunks, if there are any.
+    pub(super) chunks: Option<(Arc<Draft>, Ids)>,
+}
+
+/// The bytes of a row.
+pub(super) enum Data<'a> {
+    Whole(&'a Payload),
+    Recipe(Vec<u8>),
+}
+
+impl ToSql for Data<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            Self::Whole(payload) => payload.to_sql(),
+            Self::Recipe(bytes) => Ok(ToSqlOutput::Borrowed(ValueRef::Blob(bytes))),
+        }
+    }
+}
+
+impl Prepared {
+    pub(super) fn new(kind: Kind, value: TypedValue, chunkable: bool, base: Option<Arc<Known>>) -> Self {
+        Self {
+            value,
+            kind,
+            base,
+            chunkable,
+            divided: None,
+        }
+    }
+
+    /// Divides the value: the work that needs no lock.
+    pub(super) fn divide(&mut self, binding: &Binding<'_>) {
+        if let (true, None, Some(tag), Payload::Bytes(blob)) = (
+            self.chunkable,
+            &self.divided,
+            &self.value.tag,
+            &self.value.payload,
+        ) {
+            let previous = self.base.as_ref().map(|known| &*known.draft);
+            let draft = Draft::new(self.kind, tag, blob.clone(), previous);
+            let seal = draft.seal(binding);
+            self.divided = Some((Arc::new(draft), seal));
+        }
+    }
+
+    /// The columns, with all chunks stored.
+    pub(super) fn store(
+        &mut self,
+        transaction: &WriteTransaction<'_>,
+        binding: &Binding<'_>,
+    ) -> Result<Columns<'_>> {
+        if self.value.tag.as_deref() == Some(chunk::TAG) {
+            return Err(Error::Invalid(format!(
+                "the tag `{}` is taken; a serializer must use another",
+                chunk::TAG
+            )));
+        }
+        if transaction.format.get() == Format::Compact {
+            // Already done, unless the file was upgraded since.
+            self.divide(binding);
+            if let Some((draft, seal)) = &self.divided {
+                return self.store_recipe(transaction, binding, draft, *seal);
+            }
+        }
+        Ok(Columns {
+            tag: self.value.tag.as_deref(),
+            data: Data::Whole(&self.value.payload),
+            chunks: None,
+        })
+    }
+
+    fn store_recipe(
+        &self,
+        transaction: &WriteTransaction<'_>,
+        binding: &Binding<'_>,
+        draft: &Arc<Draft>,
+        seal: Seal,
+    ) -> Result<Columns<'_>> {
+        let (thread_id, base) = (&binding.key().thread_id, self.base.as_deref());
+        let ids = if draft.is_inline() {
+            None
+        } else {
+            Some(chunks::store(transaction.connection, thread_id, draft, base)?)
+        };
+        let recipe = Recipe {
+            seal,
+            thread_no: ids.as_ref().map_or(0, |ids| ids.thread_no),
+            tag: draft.tag().into(),
+            length: draft.length(),
+            inline: draft.inline(),
+            ops: ids.as_ref().map_or_else(Vec::new, |ids| draft.ops(ids)),
+        };
+        let data = Data::Recipe(recipe.encode());
+        Ok(Columns {
+            tag: Some(chunk::TAG),
+            data,
+            chunks: ids.map(|ids| (Arc::clone(draft), ids)),
+        })
+    }
+}
