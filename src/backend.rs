@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    CheckpointKey, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedWrites, Format, Garbage, ListFilter,
-    Opened, Page, Removal, Stats, StoredTuple, StoredWrite, SweepProgress, Swept,
+    CheckpointKey, Conversion, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedWrites, Format, Garbage,
+    ListFilter, Opened, Page, Removal, Stats, StoredTuple, StoredWrite, SweepProgress, Swept, Vacuumed,
 };
 use crate::pending::Pending;
 use crate::shape::ShapeBook;
@@ -66,6 +66,18 @@ pub trait Backend: Send + Sync {
 
     /// Deletes a slice of what `garbage` found.
     fn sweep(&self, garbage: Arc<Garbage>, progress: SweepProgress) -> Pending<Swept>;
+
+    /// Converts a slice of the store to a format; what is left, `None` at the end.
+    fn convert(&self, target: Format, conversion: Conversion) -> Pending<Option<Conversion>>;
+
+    /// Rows that a conversion looks at.
+    fn count_rows(&self) -> Pending<u64>;
+
+    /// Some threads that have chunks and sort after `after`.
+    fn chunked_threads(&self, after: String) -> Pending<Vec<String>>;
+
+    /// Gives a slice of the free pages back.
+    fn vacuum(&self) -> Pending<Vacuumed>;
 
     /// Carries out a slice of a removal, from step `from` on; the first step that is left.
     fn remove(&self, removal: Arc<Removal>, from: usize) -> Pending<usize>;

@@ -279,6 +279,40 @@ pub enum Swept {
     Changed,
 }
 
+/// Where a conversion is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing was done.
+    #[default]
+    Begin,
+    /// After this row of the checkpoints.
+    Checkpoints(i64),
+    /// After this row of the writes.
+    Writes(i64),
+    /// The rows are done.
+    End,
+}
+
+/// How far a conversion is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Conversion {
+    /// What comes next.
+    pub stage: Stage,
+    /// Rows that were looked at.
+    pub rows: u64,
+}
+
+/// What a slice of a vacuum did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vacuumed {
+    /// Whether the file was made so that it can give pages back.
+    pub can_shrink: bool,
+    /// Pages given back.
+    pub freed: u64,
+    /// Free pages that are left in the file.
+    pub left: u64,
+}
+
 /// How far the copy of a thread is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CopyProgress {

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, final
 
-from langgraph_checkpoint_rust._rows import CopyProgress, Key, ListFilter, TypedData
+from langgraph_checkpoint_rust._rows import ConversionProgress, CopyProgress, Key, ListFilter, TypedData
 from langgraph_checkpoint_rust.settings import SqliteSettings
 
 __all__ = [
@@ -177,6 +177,18 @@ class SqliteBackend:
 
     def sweep(self, garbage: Garbage, progress: tuple[int, int]) -> Call:
         """Deletes a slice of them. Result: whether the thread changed since, and what to go on from or None."""
+
+    def convert(self, target: str, progress: ConversionProgress | None) -> Call:
+        """Converts a slice of the file. Result: `ConversionProgress | None`: what to go on from."""
+
+    def count_rows(self) -> Call:
+        """The rows that a conversion looks at. Result: `int`."""
+
+    def chunked_threads(self, after: str) -> Call:
+        """Some threads that have chunks, in order. Result: `list[str]`."""
+
+    def vacuum(self) -> Call:
+        """Gives a slice of the free pages back. Result: whether the file can, pages freed, pages left."""
 
     def remove(self, removal: Removal, from_: int) -> Call:
         """Carries out a slice of a removal. Result: the first step that is left."""

@@ -20,3 +20,5 @@ DeltaHistory: TypeAlias = tuple[list[tuple[list[StoredWrite], int | None]], list
 """Per channel its writes and the index of its seed; the checkpoints that hold seeds."""
 CopyProgress: TypeAlias = tuple[bool, tuple[str, str] | None]
 """`(all writes are copied, (namespace, checkpoint) copied last)`."""
+ConversionProgress: TypeAlias = tuple[int, int, int]
+"""`(stage, row id, rows looked at)`."""

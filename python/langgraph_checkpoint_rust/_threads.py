@@ -173,8 +173,8 @@ class ThreadVerbs(Saver):
         for thread_id in removal.thread_ids:
             yield from self._sweep(thread_id)
 
-    def _sweep(self, thread_id: str) -> Steps[None]:
-        """Deletes the chunks of a thread that nothing refers to any more.
+    def _sweep(self, thread_id: str) -> Steps[int]:
+        """Deletes the chunks of a thread that nothing refers to any more; how many.
 
         A put that comes in between makes the search begin anew. What a busy thread then keeps goes with its
         next sweep.
@@ -185,4 +185,5 @@ class ThreadVerbs(Saver):
             while progress is not None:
                 changed, progress = yield self._store.backend.sweep(garbage, progress)
             if not changed:
-                return
+                return len(garbage)
+        return 0

@@ -10,15 +10,15 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::call::PyCall;
 use super::convert::{
-    FilterArgument, KeyArgument, TypedArgument, WriteArgument, checkpoint_key, encoded_write, key_tuple,
-    list_filter, typed_value,
+    ConversionArgument, FilterArgument, KeyArgument, TypedArgument, WriteArgument, checkpoint_key,
+    conversion, conversion_tuple, encoded_write, key_tuple, list_filter, typed_value,
 };
 use super::settings::PySettings;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
-    Blob, CopyProgress, EncodedCheckpoint, EncodedWrites, Format, Garbage, OnConflict, Removal, Stats,
-    StoredTuple, StoredWrite, SweepProgress, Swept, TypedValue,
+    Blob, Conversion, CopyProgress, EncodedCheckpoint, EncodedWrites, Format, Garbage, OnConflict, Removal,
+    Stats, StoredTuple, StoredWrite, SweepProgress, Swept, TypedValue,
 };
 use crate::pending::Pending;
 use crate::shape::{Shape, ShapeBook};
@@ -195,6 +195,36 @@ impl PySqliteBackend {
                 Swept::Changed => (true, None),
             };
             object(py, (changed, left))
+        }))
+    }
+
+    fn convert(&self, target: &str, progress: Option<ConversionArgument>) -> PyResult<PyCall> {
+        let target = match target {
+            "compact" => Format::Compact,
+            _ => Format::Interop,
+        };
+        let conversion = progress.map_or_else(Conversion::default, conversion);
+        let left = self.verbs()?.convert(target, conversion);
+        Ok(PyCall::new(left, |py, left| {
+            object(py, left?.map(conversion_tuple))
+        }))
+    }
+
+    fn count_rows(&self) -> PyResult<PyCall> {
+        Ok(PyCall::new(self.verbs()?.count_rows(), |py, count| {
+            object(py, count?)
+        }))
+    }
+
+    fn chunked_threads(&self, after: String) -> PyResult<PyCall> {
+        let threads = self.verbs()?.chunked_threads(after);
+        Ok(PyCall::new(threads, |py, threads| object(py, threads?)))
+    }
+
+    fn vacuum(&self) -> PyResult<PyCall> {
+        Ok(PyCall::new(self.verbs()?.vacuum(), |py, vacuumed| {
+            let vacuumed = vacuumed?;
+            object(py, (vacuumed.can_shrink, vacuumed.freed, vacuumed.left))
         }))
     }
 

@@ -7,8 +7,8 @@ use pyo3::types::{PyBytes, PyString};
 
 use crate::error::Error;
 use crate::model::{
-    Blob, CheckpointKey, EncodedWrite, FilterValue, ListFilter, MetadataFilter, Payload, StoredTuple,
-    StoredWrite, TypedValue,
+    Blob, CheckpointKey, Conversion, EncodedWrite, FilterValue, ListFilter, MetadataFilter, Payload, Stage,
+    StoredTuple, StoredWrite, TypedValue,
 };
 
 impl<'py> FromPyObject<'_, 'py> for Payload {
@@ -165,4 +165,27 @@ impl<'py> FromPyObject<'_, 'py> for FilterValue {
             })
         }
     }
+}
+
+/// `(stage, row id, rows looked at)`.
+pub(super) type ConversionArgument = (u8, i64, u64);
+
+pub(super) fn conversion((stage, rowid, rows): ConversionArgument) -> Conversion {
+    let stage = match stage {
+        0 => Stage::Begin,
+        1 => Stage::Checkpoints(rowid),
+        2 => Stage::Writes(rowid),
+        _ => Stage::End,
+    };
+    Conversion { stage, rows }
+}
+
+pub(super) fn conversion_tuple(conversion: Conversion) -> ConversionArgument {
+    let (stage, rowid) = match conversion.stage {
+        Stage::Begin => (0, 0),
+        Stage::Checkpoints(rowid) => (1, rowid),
+        Stage::Writes(rowid) => (2, rowid),
+        Stage::End => (3, 0),
+    };
+    (stage, rowid, conversion.rows)
 }

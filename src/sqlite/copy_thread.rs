@@ -8,7 +8,7 @@ use super::rebind::Mover;
 use super::slice::Slice;
 use super::statements as sql;
 use super::transaction::WriteTransaction;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{CopyProgress, Format};
 
 /// What is left to copy from; None at the end.
@@ -26,7 +26,13 @@ pub(super) fn copy_thread(
     let mut progress = progress;
     let mut mover = match transaction.format.get() {
         Format::Interop => None,
-        Format::Compact | Format::Downgrading => {
+        Format::Downgrading => {
+            return Err(Error::Invalid(
+                "a database that is being downgraded copies no threads; call downgrade() to its end first"
+                    .to_owned(),
+            ));
+        }
+        Format::Compact => {
             connection
                 .prepare_cached(sql::COPY_RUNS)?
                 .execute([source, target])?;

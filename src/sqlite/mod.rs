@@ -2,6 +2,7 @@
 
 mod checkpointer;
 mod chunks;
+mod convert;
 mod copy_thread;
 mod delete_for_runs;
 mod delete_thread;
@@ -34,6 +35,7 @@ mod statements;
 mod sweep;
 mod sync;
 mod transaction;
+mod vacuum;
 mod workers;
 mod writer;
 
@@ -47,8 +49,9 @@ use std::sync::Arc;
 use crate::backend::Backend;
 use crate::error::Result;
 use crate::model::{
-    ChannelHistory, CheckpointKey, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedWrites, Format,
-    Garbage, ListFilter, Opened, Page, Removal, Stats, StoredTuple, StoredWrite, SweepProgress, Swept,
+    ChannelHistory, CheckpointKey, Conversion, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedWrites,
+    Format, Garbage, ListFilter, Opened, Page, Removal, Stats, StoredTuple, StoredWrite, SweepProgress,
+    Swept, Vacuumed,
 };
 use crate::pending::Pending;
 use crate::shape::ShapeBook;
@@ -195,6 +198,35 @@ impl Backend for SqliteBackend {
         self.engine.write(0, move |transaction| {
             sweep::sweep(transaction.connection, &garbage, progress)
         })
+    }
+
+    fn convert(&self, target: Format, conversion: Conversion) -> Pending<Option<Conversion>> {
+        self.engine.write(0, move |transaction| {
+            convert::convert(transaction, target, conversion)
+        })
+    }
+
+    fn count_rows(&self) -> Pending<u64> {
+        self.engine.read(
+            || 0,
+            |transaction| {
+                let count: i64 = transaction
+                    .connection
+                    .query_row(statements::COUNT_ROWS, [], |row| row.get(0))?;
+                Ok(u64::try_from(count).unwrap_or_default())
+            },
+        )
+    }
+
+    fn chunked_threads(&self, after: String) -> Pending<Vec<String>> {
+        self.engine.read(Vec::new, move |transaction| {
+            sweep::chunked_threads(transaction, &after)
+        })
+    }
+
+    fn vacuum(&self) -> Pending<Vacuumed> {
+        self.engine
+            .write(0, |transaction| vacuum::vacuum(transaction.connection))
     }
 
     fn remove(&self, removal: Arc<Removal>, from: usize) -> Pending<usize> {

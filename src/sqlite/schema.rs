@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::slice::Slice;
 use crate::error::{Error, Result};
 use crate::model::Format;
 
@@ -70,6 +71,22 @@ CREATE TRIGGER checkpoint_format_writes BEFORE INSERT ON writes BEGIN
     SELECT RAISE(ABORT, 'this database is in the compact format of langgraph-checkpoint-rust: use its savers, or downgrade it with them');
 END;
 INSERT INTO checkpoint_meta VALUES ('format', 'compact'), ('min_reader', '1'), ('min_writer', '1');";
+
+/// What is left of the compact format once its chunks are gone.
+const DROP_COMPACT: &str = "
+DROP TRIGGER checkpoint_format_checkpoints;
+DROP TRIGGER checkpoint_format_writes;
+DROP TABLE checkpoint_runs;
+DROP TABLE checkpoint_chunks;
+DROP TABLE checkpoint_threads;
+DROP TABLE checkpoint_meta;";
+
+const SET_FORMAT: &str = "UPDATE checkpoint_meta SET value = ?1 WHERE key = 'format'";
+const HAS_RECIPES: &str = "
+SELECT EXISTS (SELECT 1 FROM checkpoints WHERE type = 'chunked')
+    OR EXISTS (SELECT 1 FROM writes WHERE type = 'chunked')";
+const DELETE_SOME_CHUNKS: &str =
+    "DELETE FROM checkpoint_chunks WHERE id IN (SELECT id FROM checkpoint_chunks LIMIT 64)";
 
 const SELECT_META: &str = "SELECT key, value FROM checkpoint_meta";
 
@@ -142,4 +159,53 @@ pub(super) fn migrate(connection: &Connection, made: Format) -> Result<()> {
         connection.execute_batch(ADD_TASK_PATH)?;
     }
     Ok(())
+}
+
+/// Makes new rows be of the format that the file is going to have; the format they have.
+pub(super) fn begin_conversion(connection: &Connection, target: Format) -> Result<Format> {
+    match (format(connection)?, target) {
+        (Format::Interop, Format::Compact) => {
+            connection.execute_batch(CREATE_COMPACT)?;
+            Ok(Format::Compact)
+        }
+        (Format::Compact | Format::Downgrading, Format::Compact) => {
+            connection.execute(SET_FORMAT, ["compact"])?;
+            Ok(Format::Compact)
+        }
+        (Format::Interop, _) => Ok(Format::Interop),
+        (Format::Compact | Format::Downgrading, _) => {
+            connection.execute(SET_FORMAT, ["downgrading"])?;
+            Ok(Format::Downgrading)
+        }
+    }
+}
+
+/// Removes chunks, and at the end what else the compact format added; false if something is left. No new
+/// recipe can have come: the marker is read by each write.
+pub(super) fn end_downgrade(connection: &Connection, slice: &Slice) -> Result<Ended> {
+    if format(connection)? == Format::Interop {
+        return Ok(Ended::Done);
+    }
+    if connection.query_row(HAS_RECIPES, [], |row| row.get(0))? {
+        return Ok(Ended::RecipesLeft);
+    }
+    let mut delete = connection.prepare_cached(DELETE_SOME_CHUNKS)?;
+    while delete.execute([])? > 0 {
+        if slice.is_over() {
+            return Ok(Ended::ChunksLeft);
+        }
+    }
+    drop(delete);
+    connection.execute_batch(DROP_COMPACT)?;
+    Ok(Ended::Done)
+}
+
+/// How a slice of the end of a downgrade ended.
+pub(super) enum Ended {
+    /// The file is in interop format.
+    Done,
+    /// To be called again.
+    ChunksLeft,
+    /// Rows were renumbered meanwhile: to be looked for once more.
+    RecipesLeft,
 }

@@ -245,6 +245,26 @@ AND json_extract(",
     ", '$.run_id') IN (SELECT value FROM json_each(?1))"
 );
 
+/// The row after a row id.
+pub(super) const NEXT_CHECKPOINT_ROW: &str = "
+SELECT rowid, thread_id, checkpoint_ns, checkpoint_id, type, checkpoint, parent_checkpoint_id, metadata
+FROM checkpoints WHERE rowid > ?1 ORDER BY rowid LIMIT 1";
+pub(super) const NEXT_WRITE_ROW: &str = "
+SELECT rowid, thread_id, checkpoint_ns, checkpoint_id, type, value, task_id, task_path, idx, channel
+FROM writes WHERE rowid > ?1 ORDER BY rowid LIMIT 1";
+pub(super) const CONVERT_CHECKPOINT: &str =
+    "UPDATE checkpoints SET type = ?2, checkpoint = ?3 WHERE rowid = ?1";
+pub(super) const CONVERT_WRITE: &str = "UPDATE writes SET type = ?2, value = ?3 WHERE rowid = ?1";
+pub(super) const COUNT_ROWS: &str =
+    "SELECT (SELECT count(*) FROM checkpoints) + (SELECT count(*) FROM writes)";
+
+pub(super) const CHUNKED_THREADS: &str = "
+SELECT thread_id FROM checkpoint_threads WHERE thread_id > ?1 ORDER BY thread_id LIMIT 256";
+pub(super) const AUTO_VACUUM: &str = "PRAGMA auto_vacuum";
+pub(super) const FREELIST_COUNT: &str = "PRAGMA freelist_count";
+/// Each step of it frees one page.
+pub(super) const INCREMENTAL_VACUUM: &str = "PRAGMA incremental_vacuum";
+
 /// The keys of one page of `list`, with a parameter for each `?`: see `list.rs`.
 pub(super) fn list_keys(filter: &ListFilter, after: bool) -> String {
     let mut conditions: Vec<&str> = Vec::new();

@@ -59,6 +59,17 @@ pub(super) fn garbage(transaction: &ReadTransaction<'_>, thread_id: &str) -> Res
     })
 }
 
+/// Some threads that have chunks and sort after `after`.
+pub(super) fn chunked_threads(transaction: &ReadTransaction<'_>, after: &str) -> Result<Vec<String>> {
+    let connection = transaction.connection;
+    if schema::format(connection)? == Format::Interop {
+        return Ok(Vec::new());
+    }
+    let mut statement = connection.prepare_cached(sql::CHUNKED_THREADS)?;
+    let threads = statement.query_map([after], |row| row.get(0))?;
+    Ok(threads.collect::<rusqlite::Result<_>>()?)
+}
+
 fn live_chunks(connection: &Connection, thread_id: &str) -> Result<HashSet<i64>> {
     let mut live = HashSet::new();
     let mut nodes = HashSet::new();
