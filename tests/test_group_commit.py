@@ -137,10 +137,14 @@ def test_savers_of_one_file_may_differ_in_synchronous(path: Path, tmp_path: Path
         ("cache_size", 8 << 20, "cache_size"),
         ("pool_size", 3, "pool_size"),
         ("journal_size_limit", 1 << 20, "journal_size_limit"),
+        ("busy_timeout", 5.5, "busy_timeout"),
+        ("pool_recycle", 60.0, "pool_recycle"),
+        ("journal_mode", "DELETE", "journal_mode"),
+        ("defensive", False, "defensive"),
     ],
 )
 def test_other_settings_that_conflict_are_refused_and_both_values_named(
-    path: Path, option: str, value: int, words: str
+    path: Path, option: str, value: object, words: str
 ) -> None:
     with RustSqliteSaver(path) as first:
         first.setup()

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::filesystem::{self, Verdict};
 use super::lock_guard::{self, Status};
-use super::settings::{JournalMode, Settings};
+use super::settings::{InPython, JournalMode, Settings};
 use super::statements as sql;
 use crate::error::{Error, Result};
 
@@ -110,9 +110,9 @@ fn decide_guard(path: &Path, settings: &Settings) -> Result<()> {
         return Ok(());
     }
     Err(Error::Invalid(format!(
-        "`lock_guard` = {} for `{}`, but the first database that this process opened decided otherwise; \
+        "lock_guard is {} for `{}`, but the first database that this process opened decided otherwise; \
          use one value for all savers of a process",
-        settings.lock_guard,
+        settings.lock_guard.in_python(),
         path.display()
     )))
 }
