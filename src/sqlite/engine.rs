@@ -353,7 +353,7 @@ where
         let writer = shared.writer.as_ref().ok_or_else(|| shared.read_only())?;
         writer.attend(&baton, deadline, give_up)?;
         let result = lock(&slot).take();
-        result.unwrap_or_else(|| Err(Error::Panicked("a job ended without an outcome".to_owned())))
+        result.unwrap_or_else(|| Err(Error::Untold))
     }
 
     fn then(self: Box<Self>, done: Done<T>) -> Cancel {
