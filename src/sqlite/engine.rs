@@ -349,9 +349,10 @@ where
         let slot = Arc::new(Mutex::new(None));
         let filled = Arc::clone(&slot);
         let done: Done<T> = Box::new(move |result| *lock(&filled) = Some(result));
-        let deadline = self.enqueue(&shared, Cancel::default(), Some(Arc::clone(&baton)), done)?;
+        let cancel = Cancel::default();
+        let deadline = self.enqueue(&shared, cancel.clone(), Some(Arc::clone(&baton)), done)?;
         let writer = shared.writer.as_ref().ok_or_else(|| shared.read_only())?;
-        writer.attend(&baton, deadline, give_up)?;
+        writer.attend(&baton, &cancel, deadline, give_up)?;
         let result = lock(&slot).take();
         result.unwrap_or_else(|| Err(Error::Untold))
     }
@@ -376,6 +377,7 @@ where
         match opener.shared_if_open() {
             Some(shared) => begin(Ok(shared)),
             None => opener.when_open(Box::new(begin)),
+            alone: false,
         }
         cancel
     }
