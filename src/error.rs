@@ -194,6 +194,13 @@ pub enum Error {
     #[error("a defect of langgraph-checkpoint-rust: {0}; nothing of this call was stored; please report it")]
     Panicked(String),
 
+    /// A defect: the outcome of a call was lost on the way to its caller.
+    #[error(
+        "a defect of langgraph-checkpoint-rust: a call ended without an outcome; it may have been stored, \
+         read back before you retry; please report it"
+    )]
+    Untold,
+
     /// Any other error of SQLite.
     #[error("SQLite on `{path}`: {message} (extended code {extended_code})")]
     Sqlite {

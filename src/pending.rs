@@ -59,7 +59,7 @@ impl<T> Drop for Teller<T> {
     /// Dropped untold, by a panic.
     fn drop(&mut self) {
         if let Some(done) = self.0.take() {
-            done(Err(Error::Panicked("a call ended without an outcome".to_owned())));
+            done(Err(Error::Untold));
         }
     }
 }

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
-from helpers import query, start_python
-from oracle import acknowledged, expect_line, lost
+from helpers import Lock, checkpoint_of, config_of, put_chain, query, start_python
+from oracle import acknowledged, expect_line, finish, lost, tell
+
+from langgraph_checkpoint_rust import RustSqliteSaver
+from langgraph_checkpoint_rust.errors import DatabaseBusyError, SaverClosedError
 
 SOON = 5
 _HERE = Path(__file__).parent
@@ -299,9 +304,7 @@ def test_control_c_ends_any_wait_within_a_second(path: Path, wait: str) -> None:
     code = START + opened + INTERRUPTED[wait]
     process = start_python(code, path)
     expect_line(process, "ready")
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
+    tell(process)
     time.sleep(0.5)
     assert process.poll() is None, process.communicate()[1]
     began = time.monotonic()
@@ -314,3 +317,108 @@ def test_control_c_ends_any_wait_within_a_second(path: Path, wait: str) -> None:
     # The interpreter itself takes some of it to end.
     assert took < 1.5
     assert query(path, "SELECT * FROM checkpoints WHERE thread_id = '1'") == []
+
+
+CALLS = {
+    "setup": "saver.setup()",
+    "get_tuple": "saver.get_tuple(config_of('1'))",
+    "put": "saver.put(config_of('1'), checkpoint_of(1), {}, {})",
+}
+OPENS_IN_TWO_THREADS = """
+threading.Thread(target=saver.setup, daemon=True).start()
+time.sleep(0.2)
+"""
+DELETE_MODE = """
+from oracle import stand_by
+saver = RustSqliteSaver(path, journal_mode="DELETE", busy_timeout=60)
+"""
+COMMIT_LED_BY_ANOTHER = """
+threading.Thread(target=saver.put, args=(config_of("2"), checkpoint_of(1), {}, {}), daemon=True).start()
+time.sleep(0.2)
+"""
+
+
+def interrupt(path: Path, begin: str, code: str) -> None:
+    """Ctrl-C while another process has a transaction open: the call ends within a second."""
+    holder = start_python(HOLDER.replace("BEGIN IMMEDIATE", begin), path)
+    expect_line(holder, "holds")
+    process = start_python(START + code, path)
+    expect_line(process, "ready")
+    tell(process)
+    time.sleep(0.5)
+    assert process.poll() is None, process.communicate()[1]
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    took = time.monotonic() - began
+    holder.communicate("\n")
+    assert "KeyboardInterrupt" in errors, errors
+    assert process.returncode == -signal.SIGINT
+    assert took < 1.5
+
+
+@pytest.mark.parametrize("beside", ["", OPENS_IN_TWO_THREADS], ids=["alone", "beside another thread"])
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("journal_mode", ["WAL", "DELETE"])
+def test_control_c_ends_the_wait_of_the_first_call(
+    path: Path, journal_mode: str, call: str, beside: str
+) -> None:
+    # In rollback mode an exclusive transaction keeps readers off too, also those who want WAL.
+    query(path, "CREATE TABLE other (value)")
+    opened = f"from oracle import stand_by\nsaver = RustSqliteSaver(path, journal_mode='{journal_mode}', busy_timeout=60)\n"
+    interrupt(path, "BEGIN EXCLUSIVE", f"{opened}{beside}stand_by()\n{CALLS[call]}\n")
+    assert query(path, "SELECT name FROM sqlite_schema") == [("other",)]
+
+
+@pytest.mark.parametrize("beside", ["", COMMIT_LED_BY_ANOTHER], ids=["leads", "is led"])
+def test_control_c_ends_a_commit_that_readers_block(path: Path, beside: str) -> None:
+    finish(start_python(START + DELETE_MODE + "saver.setup()", path), 0)
+    code = f"saver.setup()\n{beside}stand_by()\n{CALLS['put']}\n"
+    interrupt(path, 'BEGIN"); connection.execute("SELECT count(*) FROM checkpoints', DELETE_MODE + code)
+    assert query(path, "SELECT * FROM checkpoints WHERE thread_id = '1'") == []
+
+
+@pytest.mark.parametrize("call", ["get_tuple", "put"])
+def test_control_c_ends_a_wait_in_rollback_mode(path: Path, call: str) -> None:
+    """For a reader's lock, and for the writer's; the connections are open."""
+    finish(start_python(START + DELETE_MODE + "saver.setup()", path), 0)
+    late = """
+saver.setup()
+saver.get_tuple(config_of("1"))
+stand_by()
+import subprocess
+holder = subprocess.Popen([sys.executable, "-c", HOLDER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+holder.stdout.readline()
+"""
+    held = f"HOLDER = {HOLDER.replace('IMMEDIATE', 'EXCLUSIVE')!r}\n"
+    interrupt(path, "BEGIN DEFERRED", DELETE_MODE + held + late + CALLS[call] + "\n")
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_the_first_call_waits_for_a_file_that_is_locked_as_it_is_opened(path: Path, colour: str) -> None:
+    query(path, "CREATE TABLE other (value)")
+    with Lock(path, "BEGIN EXCLUSIVE") as lock:
+        saver = RustSqliteSaver(path)
+        threading.Timer(0.3, lock.release).start()
+        began = time.monotonic()
+        if colour == "sync":
+            put_chain(saver, 1)
+        else:
+            put = saver.aput(config_of("1"), checkpoint_of(1), {}, {})
+            asyncio.run(put)
+        assert 0.2 < time.monotonic() - began < 5
+        saver.close()
+    assert len(query(path, "SELECT * FROM checkpoints")) == 1
+
+
+def test_a_locked_file_is_busy_after_busy_timeout_and_a_close_ends_the_wait(path: Path) -> None:
+    query(path, "CREATE TABLE other (value)")
+    with Lock(path, "BEGIN EXCLUSIVE"):
+        began = time.monotonic()
+        with pytest.raises(DatabaseBusyError, match=r"waited 3\d\d"):
+            RustSqliteSaver(path, busy_timeout=0.3).setup()
+        assert time.monotonic() - began < 2
+        saver = RustSqliteSaver(path)
+        threading.Timer(0.2, saver.close).start()
+        with pytest.raises(SaverClosedError):
+            saver.setup()

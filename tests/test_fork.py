@@ -470,3 +470,42 @@ def test_without_the_hooks_a_fork_is_a_raw_one(path: Path) -> None:
     print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
     """
     assert finish(start_python(code, path), 0) == ["7"]
+
+
+FORKS_BESIDE_A_LOOP = """
+import asyncio, os, signal, sys, threading, time
+from helpers import checkpoint_of, config_of, put_chain
+from langgraph_checkpoint_rust import RustSqliteSaver
+
+saver = RustSqliteSaver(sys.argv[1])
+for number in range(100):
+    put_chain(saver, 1, f"t{number}")
+
+def scan():
+    while True:
+        list(saver.list(None, filter={"missing": 1}))
+
+async def write():
+    number = 0
+    while True:
+        number += 1
+        await saver.aput(config_of("loop"), checkpoint_of(number), {}, {})
+
+threading.Thread(target=scan, daemon=True).start()
+threading.Thread(target=asyncio.run, args=[write()], daemon=True).start()
+time.sleep(0.2)
+for _ in range(50):
+    process = os.fork()
+    if process == 0:
+        signal.alarm(20)
+        put_chain(saver, 1, "child")
+        asyncio.run(saver.aget_tuple(config_of("child")))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+os._exit(0)
+"""
+
+
+def test_a_fork_beside_an_event_loop_that_calls_meanwhile(path: Path) -> None:
+    """The loop's thread, attached to the interpreter, may not wait for the fork, which needs it too."""
+    finish(start_python("import warnings; warnings.simplefilter('ignore')\n" + FORKS_BESIDE_A_LOOP, path), 0)

@@ -121,6 +121,25 @@ def test_writes_are_stored_in_the_order_in_which_a_task_begins_them(path: Path) 
     asyncio.run(main())
 
 
+def test_writes_that_come_while_the_file_is_opened_keep_their_order(path: Path) -> None:
+    """The first of them opens it; those that come as the store is handed over may not overtake."""
+
+    async def main() -> None:
+        async with AsyncRustSqliteSaver(path) as saver:
+            tasks = []
+            for number in range(3000):
+                put = saver.aput(config_of(f"{number:05}"), checkpoint_of(1), {}, {})
+                tasks.append(asyncio.ensure_future(put))
+                # Begins it, and lets the opening go on beside it.
+                await asyncio.sleep(0)
+            await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+    found = [thread for (thread,) in query(path, "SELECT thread_id FROM checkpoints ORDER BY rowid")]
+    assert len(found) == 3000
+    assert found == sorted(found)
+
+
 def test_savers_of_one_file_may_differ_in_synchronous(path: Path, tmp_path: Path) -> None:
     (tmp_path / "link.db").symlink_to(path)
     with RustSqliteSaver(path) as normal, RustSqliteSaver(tmp_path / "link.db", synchronous="FULL") as full:
@@ -137,10 +156,14 @@ def test_savers_of_one_file_may_differ_in_synchronous(path: Path, tmp_path: Path
         ("cache_size", 8 << 20, "cache_size"),
         ("pool_size", 3, "pool_size"),
         ("journal_size_limit", 1 << 20, "journal_size_limit"),
+        ("busy_timeout", 5.5, "busy_timeout"),
+        ("pool_recycle", 60.0, "pool_recycle"),
+        ("journal_mode", "DELETE", "journal_mode"),
+        ("defensive", False, "defensive"),
     ],
 )
 def test_other_settings_that_conflict_are_refused_and_both_values_named(
-    path: Path, option: str, value: int, words: str
+    path: Path, option: str, value: object, words: str
 ) -> None:
     with RustSqliteSaver(path) as first:
         first.setup()

@@ -81,6 +81,15 @@ def test_a_panic_inside_a_transaction_stores_nothing(path: Path) -> None:
         assert rows(path, "writes") == []
 
 
+def test_a_panic_after_the_commit_does_not_say_that_nothing_was_stored(saver: Verbs) -> None:
+    (config,) = put_chain(saver, 1)
+    plant_fault("PanicAfterCommit")
+    with pytest.raises(InternalError, match="may have been stored, read back") as raised:
+        saver.put_writes(config, [("a", 1), ("b", 2)], TASK)
+    assert "nothing" not in str(raised.value)
+    assert len(saver.get_tuple(config).pending_writes) == 2
+
+
 @pytest.mark.parametrize("fault", ["PanicInTransaction", "PanicAfterCommit", "PanicInLeader", "PanicAtEntry"])
 def test_a_panic_in_one_call_leaves_those_beside_it_alone(path: Path, fault: str) -> None:
     with RustSqliteSaver(path) as saver:

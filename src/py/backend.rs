@@ -265,7 +265,8 @@ impl PySqliteBackend {
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let Stats { writer, readers, wal } = self.verbs()?.stats();
+        let backend = self.verbs()?;
+        let Stats { writer, readers, wal } = py.detach(|| backend.stats());
         let guard = lock_guard::counters();
         let parts: [(&str, Vec<(&str, Bound<'py, PyAny>)>); 4] = [
             (

@@ -54,7 +54,9 @@ impl From<Error> for PyErr {
             // Its caller is gone: a cancelled task, or a signal whose handler raised.
             Error::Interrupted => PyInterruptedError::new_err(message),
             // The border answers `NeedShapes` itself; a user who meets it has met a defect.
-            Error::Panicked(_) | Error::NeedShapes(_) => classes::InternalError::new_err(message),
+            Error::Panicked(_) | Error::Untold | Error::NeedShapes(_) => {
+                classes::InternalError::new_err(message)
+            }
         }
     }
 }

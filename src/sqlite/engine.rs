@@ -1,6 +1,8 @@
 //! The life of a saver's store: opened on first use, closed once, opened afresh in a forked child.
 //!
-//! `state` is held while the store opens, so that it opens once; never while a verb runs.
+//! `state` is held while one try to open is made, so that the store opens once; never while a verb runs
+//! or a thread waits for another process's lock. Callers of `then` may be attached to the interpreter:
+//! they wait for nothing, neither for the fork gate nor for `state`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -14,9 +16,9 @@ use super::job::{Baton, Job, Order, TypedJob};
 use super::manager::Location;
 use super::schema::{self, Schema};
 use super::settings::Settings;
-use super::shared::Shared;
+use super::shared::{Shared, TRY_AGAIN};
 use super::statements::{self as sql, WriteStatements};
-use super::sync::lock;
+use super::sync::{lock, try_lock};
 use super::transaction::{Transaction, WriteTransaction};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
@@ -34,8 +36,19 @@ pub(super) struct Engine {
 #[derive(Debug)]
 enum State {
     Unopened,
+    /// Not open: the last try found the file locked. However many wait for it, one at a time tries.
+    Locked(Instant, Error),
     Open(Arc<Shared>),
     Closed,
+}
+
+impl State {
+    fn open(&self) -> Option<Arc<Shared>> {
+        match self {
+            Self::Open(shared) if shared.is_ours() => Some(Arc::clone(shared)),
+            _ => None,
+        }
+    }
 }
 
 /// The calls that nobody waits for and that came before the store was open, in their order.
@@ -132,13 +145,32 @@ impl Engine {
     /// The open connections, if there are any.
     pub(super) fn shared_if_open(&self) -> Option<Arc<Shared>> {
         let _pass = gate::enter();
-        match &*lock(&self.state) {
-            State::Open(shared) if shared.is_ours() => Some(Arc::clone(shared)),
-            _ => None,
+        lock(&self.state).open()
+    }
+
+    /// The same for who may not wait; none also while a fork or a try to open is under way.
+    fn shared_at_once(&self) -> Option<Arc<Shared>> {
+        let _pass = gate::try_enter()?;
+        try_lock(&self.state)?.open()
+    }
+
+    /// The connections, opened if they are not open. While another process holds the file locked, this
+    /// tries again, for at most `busy_timeout` and until `stop` says true; forks pass in between.
+    fn shared(&self, stop: impl Fn() -> bool) -> Result<Arc<Shared>> {
+        let deadline = Instant::now() + self.settings.busy_timeout;
+        loop {
+            match self.try_shared() {
+                Err(error) if error.is_busy() && Instant::now() < deadline => {}
+                result => return result,
+            }
+            if stop() {
+                return Err(Error::Interrupted);
+            }
+            std::thread::sleep(TRY_AGAIN);
         }
     }
 
-    fn shared(&self) -> Result<Arc<Shared>> {
+    fn try_shared(&self) -> Result<Arc<Shared>> {
         let path = self.location.path();
         if gate::is_spoiled() {
             return Err(Error::Forked {
@@ -161,20 +193,33 @@ impl Engine {
                     std::mem::forget(shared);
                 }
             }
-            State::Unopened => {}
+            State::Locked(tried, error) if tried.elapsed() < TRY_AGAIN => return Err(error.clone()),
+            State::Locked(..) | State::Unopened => {}
         }
-        let shared = Shared::acquire(&self.location, &self.settings)?;
-        *state = State::Open(Arc::clone(&shared));
-        Ok(shared)
+        let opened = Shared::acquire(&self.location, &self.settings);
+        *state = match &opened {
+            Ok(shared) => State::Open(Arc::clone(shared)),
+            Err(error) if error.is_busy() => State::Locked(Instant::now(), error.clone()),
+            Err(_) => State::Unopened,
+        };
+        opened
     }
 
-    /// Opens the store on a thread of its own; all that wait for it go on in the order they came in.
+    /// Calls `waiter` with the open store: here, or, if it must be opened, on a thread of its own. All
+    /// that wait for it go on in the order they came in, and none that comes later overtakes them.
     fn when_open(self: &Arc<Self>, waiter: Waiter) {
         let mut opening = lock(&self.opening);
         let process = std::process::id();
         if opening.process.is_some_and(|other| other != process) {
             // Inherited over a fork: those are the parent's to call.
             std::mem::forget(std::mem::take(&mut *opening));
+        }
+        if opening.process.is_none()
+            && let Some(shared) = self.shared_at_once()
+        {
+            drop(opening);
+            waiter(Ok(shared));
+            return;
         }
         opening.waiting.push_back(waiter);
         if opening.process.replace(process).is_some() {
@@ -193,14 +238,19 @@ impl Engine {
     fn open_for_all(&self) {
         loop {
             {
+                let _pass = gate::enter();
                 let mut opening = lock(&self.opening);
                 if opening.waiting.is_empty() {
                     opening.process = None;
                     return;
                 }
             }
-            let opened = guarded(|| self.shared());
-            let waiting = std::mem::take(&mut lock(&self.opening).waiting);
+            let opened = guarded(|| self.shared(patient));
+            let waiting = {
+                // A thread that holds a lock as the process is forked would hold it in the child forever.
+                let _pass = gate::enter();
+                std::mem::take(&mut lock(&self.opening).waiting)
+            };
             for waiter in waiting {
                 waiter(opened.clone());
             }
@@ -221,9 +271,10 @@ impl Drop for Engine {
 struct OpenWork(Arc<Engine>);
 
 impl Work<Opened> for OpenWork {
-    fn wait(self: Box<Self>, _: GiveUp) -> Result<Opened> {
+    fn wait(self: Box<Self>, give_up: GiveUp) -> Result<Opened> {
         let since = Instant::now();
-        self.0.sorted(since, self.0.shared().map(|shared| shared.opened))
+        self.0
+            .sorted(since, self.0.shared(give_up).map(|shared| shared.opened))
     }
 
     fn then(self: Box<Self>, done: Done<Opened>) -> Cancel {
@@ -250,7 +301,8 @@ where
     fn run(self, give_up: GiveUp, cancel: &Cancel) -> Result<T> {
         let since = Instant::now();
         let Self { engine, absent, job } = self;
-        let result = engine.shared().and_then(|shared| {
+        let opened = engine.shared(|| give_up() || cancel.is_cancelled());
+        let result = opened.and_then(|shared| {
             shared.check_replaced(false)?;
             shared.with_reader(give_up, cancel, |connection| {
                 let transaction = Transaction::begin_read(connection)?;
@@ -290,7 +342,7 @@ where
     fn then(self: Box<Self>, done: Done<T>) -> Cancel {
         let cancel = Cancel::default();
         let withdrawn = cancel.clone();
-        let shared = self.engine.shared_if_open();
+        let shared = self.engine.shared_at_once();
         let run = move || self.run(patient, &withdrawn);
         match shared {
             Some(shared) => shared.workers.run(Box::new(move || done(guarded(run)))),
@@ -347,6 +399,7 @@ impl<P> WriteWork<P> {
             deadline,
             cancel,
             baton,
+            alone: false,
         };
         let done: Done<T> = Box::new(move |result| done(engine.sorted(since, result)));
         writer.enqueue(prepare(shared, order, done));
@@ -362,16 +415,17 @@ where
     fn wait(self: Box<Self>, give_up: GiveUp) -> Result<T> {
         let since = Instant::now();
         let engine = Arc::clone(&self.engine);
-        let shared = engine.sorted(since, engine.shared())?;
+        let shared = engine.sorted(since, engine.shared(give_up))?;
         let baton = Arc::new(Baton::default());
         let slot = Arc::new(Mutex::new(None));
         let filled = Arc::clone(&slot);
         let done: Done<T> = Box::new(move |result| *lock(&filled) = Some(result));
-        let deadline = self.enqueue(&shared, Cancel::default(), Some(Arc::clone(&baton)), done)?;
+        let cancel = Cancel::default();
+        let deadline = self.enqueue(&shared, cancel.clone(), Some(Arc::clone(&baton)), done)?;
         let writer = shared.writer.as_ref().ok_or_else(|| shared.read_only())?;
-        writer.attend(&baton, deadline, give_up)?;
+        writer.attend(&baton, &cancel, deadline, give_up)?;
         let result = lock(&slot).take();
-        result.unwrap_or_else(|| Err(Error::Panicked("a job ended without an outcome".to_owned())))
+        result.unwrap_or_else(|| Err(Error::Untold))
     }
 
     fn then(self: Box<Self>, done: Done<T>) -> Cancel {
@@ -391,10 +445,7 @@ where
             }
             Err(error) => done(Err(error)),
         };
-        match opener.shared_if_open() {
-            Some(shared) => begin(Ok(shared)),
-            None => opener.when_open(Box::new(begin)),
-        }
+        opener.when_open(Box::new(begin));
         cancel
     }
 }

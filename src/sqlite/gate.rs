@@ -43,6 +43,15 @@ pub(super) fn enter() -> Pass {
     }
 }
 
+/// Enters unless a fork is under way: for threads that may not wait. One that is attached to the
+/// interpreter would keep the fork from going on.
+pub(super) fn try_enter() -> Option<Pass> {
+    let nested = DEPTH.with(|depth| depth.replace(depth.get() + 1)) > 0;
+    INSIDE.fetch_add(1, Ordering::SeqCst);
+    let pass = Pass(());
+    (nested || CLOSED.load(Ordering::SeqCst) == 0).then_some(pass)
+}
+
 impl Drop for Pass {
     fn drop(&mut self) {
         DEPTH.with(|depth| depth.set(depth.get() - 1));

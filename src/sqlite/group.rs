@@ -3,8 +3,8 @@
 //! A savepoint does not isolate `SQLITE_FULL`, `IOERR` and `NOMEM`: SQLite then rolls back the whole
 //! transaction and goes to autocommit, where later jobs would commit alone while earlier ones are
 //! gone. So after each job, and after COMMIT, autocommit is looked at: a group that lost its
-//! transaction is void, nothing of it is acknowledged, and each job is tried once more, alone. After
-//! a failed sync nothing is tried again: the kernel may have dropped the pages.
+//! transaction is void, nothing of it is acknowledged, and each job goes back to the front of the queue, to
+//! be tried once more, alone. After a failed sync nothing is tried again: the kernel may have dropped the pages.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,10 @@ pub(super) struct Group<'a> {
 
 /// How a group ended.
 pub(super) struct Outcome {
+    /// Those whose callers are told.
     pub(super) jobs: Verdicts,
+    /// Those that go back to the front of the queue, nothing of them stored.
+    pub(super) again: Vec<Box<dyn Job>>,
     pub(super) void: bool,
     /// False if the connection must be replaced.
     pub(super) usable: bool,
@@ -47,13 +50,13 @@ pub(super) struct Outcome {
 }
 
 impl<'a> Group<'a> {
-    pub(super) fn new(transaction: &'a WriteTransaction<'a>, queued: usize) -> Self {
+    pub(super) fn new(transaction: &'a WriteTransaction<'a>, alone: bool) -> Self {
         Self {
             transaction,
             since: Instant::now(),
             jobs: Vec::new(),
             bytes: 0,
-            alone: queued <= 1,
+            alone,
             void: false,
             failed_sync: None,
         }
@@ -83,52 +86,59 @@ impl<'a> Group<'a> {
     }
 
     /// Commits. Readers block it in `JournalMode::Delete` only; they are waited for until the first
-    /// job's time is over.
-    pub(super) fn commit(self) -> Outcome {
+    /// job's time is over, until one of the callers leaves, or until `stop` says true.
+    pub(super) fn commit(self, mut stop: impl FnMut() -> bool) -> Outcome {
         let transaction = Transaction::resume(self.transaction.connection);
         let mut jobs = self.jobs;
-        let mut void = self.void;
-        let mut failed_sync = self.failed_sync;
         let deadline = jobs.iter().map(|(job, _)| job.order().deadline).min();
-        let deadline = deadline.unwrap_or(self.since);
-        if self.alone && jobs.iter().any(|(_, verdict)| verdict.is_err()) {
+        let left = || stop() || jobs.iter().any(|(job, _)| job.order().cancel.is_cancelled());
+        let committed = if self.alone && jobs.iter().any(|(_, verdict)| verdict.is_err()) {
             drop(transaction);
+            Ok(())
         } else if faults::planted(Fault::AcknowledgeEarly) {
             transaction.keep();
-        } else if !void
-            && let Err(error) = transaction.commit_by(deadline)
-            && !faults::planted(Fault::IgnoreAutocommit)
-        {
-            void = true;
-            failed_sync = Some(error).filter(Error::is_sync_failure);
-        }
-        if void {
-            for (job, verdict) in &mut jobs {
-                *verdict = match &failed_sync {
-                    Some(error) => Err(error.clone()),
-                    None => retry(self.transaction, job.as_mut()),
-                };
-                if let Err(error) = verdict
-                    && error.is_sync_failure()
-                {
-                    failed_sync = Some(error.clone());
+            Ok(())
+        } else {
+            transaction.commit_by(deadline.unwrap_or(self.since), left)
+        };
+        let committed = match committed {
+            Err(_) if faults::planted(Fault::IgnoreAutocommit) => Ok(()),
+            committed => committed,
+        };
+        let given_up = matches!(committed, Err(Error::Interrupted));
+        let void = !given_up && (self.void || committed.is_err());
+        let failed_sync = self.failed_sync.or_else(|| {
+            committed
+                .as_ref()
+                .err()
+                .filter(|error| error.is_sync_failure())
+                .cloned()
+        });
+        let mut again = Vec::new();
+        if let Some(error) = &failed_sync {
+            for (_, verdict) in &mut jobs {
+                *verdict = Err(error.clone());
+            }
+        } else if given_up {
+            again.extend(jobs.drain(..).map(|(job, _)| job));
+        } else if void {
+            for (mut job, verdict) in std::mem::take(&mut jobs) {
+                if job.order().alone {
+                    jobs.push((job, verdict.and_then(|()| committed.clone())));
+                } else {
+                    job.set_alone();
+                    again.push(job);
                 }
             }
         }
         Outcome {
             jobs,
+            again,
             void,
             usable: failed_sync.is_none(),
             busy_for: self.since.elapsed(),
         }
     }
-}
-
-/// One job in a transaction of its own.
-fn retry(write: &WriteTransaction<'_>, job: &mut dyn Job) -> Result<()> {
-    let transaction = Transaction::begin_write(write.connection)?;
-    job.run(write)?;
-    transaction.commit_by(job.order().deadline)
 }
 
 /// Leaves room for other processes: the lock is free for at least 15 % of the time while another
@@ -222,6 +232,7 @@ mod tests {
             deadline: now + PATIENCE,
             cancel: Cancel::default(),
             baton: None,
+            alone: false,
         };
         Box::new(TypedJob {
             order,
@@ -273,12 +284,16 @@ mod tests {
         };
         while !queue.is_empty() {
             Transaction::begin_write(connection).unwrap().keep();
-            let mut group = Group::new(&write, queue.len());
+            let alone = queue.len() == 1 || queue[0].order().alone;
+            let mut group = Group::new(&write, alone);
             while let Some(job) = group.wants_more().then(|| queue.pop_front()).flatten() {
                 group.run(job);
             }
-            let outcome = group.commit();
+            let outcome = group.commit(|| false);
             void += usize::from(outcome.void);
+            for job in outcome.again.into_iter().rev() {
+                queue.push_front(job);
+            }
             for (job, verdict) in outcome.jobs {
                 job.finish(verdict);
             }
@@ -301,7 +316,7 @@ mod tests {
         let (answers, void) = commit(&connection, jobs, &told);
         // SQLITE_FULL rolled back what came before it: without the second try alone, jobs 0 and 1
         // would be acknowledged and gone.
-        assert_eq!(void, 1);
+        assert_eq!(void, 2);
         assert_eq!(answers, [(0, true), (1, true), (2, false), (3, true)]);
         assert_eq!(sizes(&connection), [100, 200, 300]);
     }

@@ -22,15 +22,21 @@ pub(super) struct Order {
     pub(super) since: Instant,
     /// When it gives up waiting for another writer.
     pub(super) deadline: Instant,
-    /// Set when its caller was cancelled: it is dropped if it has not begun.
+    /// Set when its caller was cancelled: it is dropped if it has not begun, or if readers block its
+    /// commit.
     pub(super) cancel: Cancel,
     /// The thread that waits for it, if one does.
     pub(super) baton: Option<Arc<Baton>>,
+    /// It gets a group of its own: the one that it was in was void.
+    pub(super) alone: bool,
 }
 
 /// A job of any result.
 pub(super) trait Job: Send {
     fn order(&self) -> &Order;
+
+    /// Has it tried once more, in a group of its own.
+    fn set_alone(&mut self);
 
     /// Does the work inside a transaction. May be called again after a rollback.
     fn run(&mut self, transaction: &WriteTransaction<'_>) -> Result<()>;
@@ -50,6 +56,10 @@ pub(super) struct TypedJob<T, F> {
 impl<T: Send, F: FnMut(&WriteTransaction<'_>) -> Result<T> + Send> Job for TypedJob<T, F> {
     fn order(&self) -> &Order {
         &self.order
+    }
+
+    fn set_alone(&mut self) {
+        self.order.alone = true;
     }
 
     fn run(&mut self, transaction: &WriteTransaction<'_>) -> Result<()> {

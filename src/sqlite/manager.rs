@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
@@ -12,15 +12,12 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::filesystem::{self, Verdict};
 use super::lock_guard::{self, Status};
-use super::settings::{JournalMode, Settings};
+use super::settings::{InPython, JournalMode, Settings};
 use super::statements as sql;
 use crate::error::{Error, Result};
 
 /// More statements than the verbs prepare; a `list` filter makes one per combination of conditions.
 const STATEMENT_CACHE: usize = 64;
-
-/// A switch of the journal mode ignores `busy_timeout`, so it is retried here at this pace.
-const JOURNAL_SWITCH_PAUSE: Duration = Duration::from_millis(5);
 
 thread_local! {
     /// Pages in the WAL after the last commit of this thread.
@@ -52,7 +49,7 @@ impl Location {
 }
 
 /// Opens the writer; true if the database is new. It comes first: it makes the file, chooses the
-/// journal, and meets the errors.
+/// journal, and meets the errors. It waits for nobody: where the file is locked, the caller tries again.
 pub(super) fn open_writer(location: &Location, settings: &Settings) -> Result<(Connection, bool)> {
     let (mut connection, created) = match location {
         Location::Memory => (Connection::open_in_memory()?, true),
@@ -67,8 +64,7 @@ pub(super) fn open_writer(location: &Location, settings: &Settings) -> Result<(C
                 });
             }
             let created = !settings.read_only && create(path)?;
-            let connection = Connection::open_with_flags(path, open_flags(settings))?;
-            connection.busy_timeout(settings.busy_timeout)?;
+            let connection = connect(path, settings)?;
             if !connection.is_readonly("main")? {
                 choose_vacuum(&connection, path, settings)?;
                 switch_journal(&connection, path, settings)?;
@@ -85,12 +81,19 @@ pub(super) fn open_writer(location: &Location, settings: &Settings) -> Result<(C
     Ok((connection, created))
 }
 
-/// Opens one of the pool's readers.
+/// Opens one of the pool's readers. It waits for nobody either.
 pub(super) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection> {
     // Not read-only: such a handle could not recover a WAL.
-    let mut connection = Connection::open_with_flags(path, open_flags(settings))?;
+    let mut connection = connect(path, settings)?;
     configure(&mut connection, path, settings, settings.reader_cache())?;
     connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn connect(path: &Path, settings: &Settings) -> Result<Connection> {
+    let connection = Connection::open_with_flags(path, open_flags(settings))?;
+    // rusqlite sets five seconds.
+    connection.busy_timeout(Duration::ZERO)?;
     Ok(connection)
 }
 
@@ -110,9 +113,9 @@ fn decide_guard(path: &Path, settings: &Settings) -> Result<()> {
         return Ok(());
     }
     Err(Error::Invalid(format!(
-        "`lock_guard` = {} for `{}`, but the first database that this process opened decided otherwise; \
+        "lock_guard is {} for `{}`, but the first database that this process opened decided otherwise; \
          use one value for all savers of a process",
-        settings.lock_guard,
+        settings.lock_guard.in_python(),
         path.display()
     )))
 }
@@ -175,38 +178,25 @@ fn choose_vacuum(connection: &Connection, path: &Path, settings: &Settings) -> R
 
 fn switch_journal(connection: &Connection, path: &Path, settings: &Settings) -> Result<()> {
     let wanted = settings.journal_mode.as_str();
-    let deadline = Instant::now() + settings.busy_timeout;
-    loop {
-        let current: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
-        if current == wanted {
-            return Ok(());
-        }
-        match connection.pragma_update_and_check(None, "journal_mode", wanted, |row| row.get::<_, String>(0))
-        {
-            Ok(kept) if kept == wanted => return Ok(()),
-            Ok(kept) => {
-                return Err(Error::SettingRefused {
-                    path: path.to_path_buf(),
-                    name: "journal_mode",
-                    wanted: wanted.to_owned(),
-                    kept,
-                });
-            }
-            Err(error) => {
-                let error = Error::from(error);
-                if !error.is_busy() || Instant::now() >= deadline {
-                    return Err(error);
-                }
-                std::thread::sleep(JOURNAL_SWITCH_PAUSE);
-            }
-        }
+    let current: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    if current == wanted {
+        return Ok(());
     }
+    let kept: String = connection.pragma_update_and_check(None, "journal_mode", wanted, |row| row.get(0))?;
+    if kept == wanted {
+        return Ok(());
+    }
+    Err(Error::SettingRefused {
+        path: path.to_path_buf(),
+        name: "journal_mode",
+        wanted: wanted.to_owned(),
+        kept,
+    })
 }
 
 /// Applies what holds per connection.
 fn configure(connection: &mut Connection, path: &Path, settings: &Settings, cache: u64) -> Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    connection.busy_timeout(settings.busy_timeout)?;
     set(connection, path, "synchronous", settings.synchronous as i64)?;
     // Negative: in KiB, whatever the page size.
     set(

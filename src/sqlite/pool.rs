@@ -166,7 +166,7 @@ mod tests {
         let count = Arc::clone(&opened);
         let connect: Connect = Box::new(move || {
             count.fetch_add(1, Ordering::Relaxed);
-            Reader::new(Connection::open_in_memory()?)
+            Reader::new(Connection::open_in_memory()?, SOON)
         });
         (Arc::new(Pool::new(&settings, connect)), opened)
     }

@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::sync::lock;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pending::{Cancel, GiveUp};
 
 /// Virtual machine steps between two looks whether a reader shall stop: some 0.2 ms.
 const STEPS: i32 = 10_000;
+
+/// Between two tries for a lock, which readers need in `JournalMode::Delete`.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// How often a reader that runs long looks for signals.
 const LOOK: Duration = Duration::from_millis(200);
@@ -28,10 +31,19 @@ struct Stop {
     give_up: Option<GiveUp>,
     cancel: Option<Cancel>,
     looked: Option<Instant>,
+    /// Since when it waits for a lock.
+    blocked: Option<Instant>,
+    /// It was told to stop.
+    stopped: bool,
 }
 
 impl Stop {
     fn wanted(&mut self) -> bool {
+        self.stopped = self.stopped || self.asked();
+        self.stopped
+    }
+
+    fn asked(&mut self) -> bool {
         if self.cancel.as_ref().is_some_and(Cancel::is_cancelled) {
             return true;
         }
@@ -43,11 +55,27 @@ impl Stop {
         self.looked = Some(now);
         self.give_up.is_some_and(|give_up| give_up())
     }
+
+    /// Waits a little for another connection's lock; false if that is to end. `tries` were made before.
+    fn wait_on(&mut self, tries: i32, patience: Duration) -> bool {
+        if tries == 0 {
+            self.blocked = None;
+        }
+        let blocked = *self.blocked.get_or_insert_with(Instant::now);
+        if blocked.elapsed() >= patience || self.wanted() {
+            return false;
+        }
+        std::thread::sleep(PAUSE);
+        true
+    }
 }
 
 impl Reader {
-    pub(super) fn new(mut connection: Connection) -> Result<Self> {
+    /// `patience` is for locks of other connections.
+    pub(super) fn new(mut connection: Connection, patience: Duration) -> Result<Self> {
         let stop = Arc::new(Mutex::new(Stop::default()));
+        let waiting = Arc::clone(&stop);
+        connection.busy_handler(Some(move |tries| lock(&waiting).wait_on(tries, patience)))?;
         let wanted = Arc::clone(&stop);
         // Not `sqlite3_interrupt`: that one would also stop what the connection runs next.
         connection.progress_handler(STEPS, Some(move || lock(&wanted).wanted()))?;
@@ -64,11 +92,14 @@ impl Reader {
         *lock(&self.stop) = Stop {
             give_up: Some(give_up),
             cancel: Some(cancel.clone()),
-            looked: None,
+            ..Stop::default()
         };
         let result = job(&self.connection);
-        *lock(&self.stop) = Stop::default();
-        result
+        let stop = std::mem::take(&mut *lock(&self.stop));
+        match result {
+            Err(error) if stop.stopped && error.is_busy() => Err(Error::Interrupted),
+            result => result,
+        }
     }
 
     /// Whether no transaction was left open.

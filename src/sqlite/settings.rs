@@ -170,7 +170,8 @@ impl Settings {
         macro_rules! compare {
             ($($name:ident),+) => {
                 [$((self.$name != other.$name).then(|| format!(
-                    "{} is {:?} there and {:?} here", stringify!($name), self.$name, other.$name
+                    "{} is {} there and {} here",
+                    stringify!($name), self.$name.in_python(), other.$name.in_python()
                 ))),+]
             };
         }
@@ -194,6 +195,59 @@ impl Settings {
             on_foreign_sqlite
         );
         differences.into_iter().flatten().collect()
+    }
+}
+
+/// A value as Python's users write it.
+pub(super) trait InPython {
+    fn in_python(&self) -> String;
+}
+
+macro_rules! as_displayed {
+    ($($name:ty),+) => {
+        $(impl InPython for $name {
+            fn in_python(&self) -> String {
+                self.to_string()
+            }
+        })+
+    };
+}
+
+/// The engine's words are Python's, but for their case.
+macro_rules! as_words {
+    ($($name:ty: $case:ident),+) => {
+        $(impl InPython for $name {
+            fn in_python(&self) -> String {
+                format!("\"{}\"", format!("{self:?}").$case())
+            }
+        })+
+    };
+}
+
+as_displayed!(u32, u64);
+as_words!(
+    JournalMode: to_uppercase,
+    TempStore: to_uppercase,
+    AutoVacuum: to_uppercase,
+    OnForeignSqlite: to_lowercase
+);
+
+impl InPython for bool {
+    fn in_python(&self) -> String {
+        if *self { "True" } else { "False" }.to_owned()
+    }
+}
+
+impl InPython for Duration {
+    fn in_python(&self) -> String {
+        format!("{:?}", self.as_secs_f64())
+    }
+}
+
+impl InPython for Option<Duration> {
+    fn in_python(&self) -> String {
+        self.as_ref()
+            .map_or_else(|| "None".to_owned(), InPython::in_python)
     }
 }
 
@@ -233,6 +287,28 @@ mod tests {
         let settings = Settings::default();
         let readers = u64::from(settings.pool_size) * settings.reader_cache();
         assert_eq!(settings.writer_cache() + readers, settings.cache_size);
+    }
+
+    #[test]
+    fn conflicts_are_told_in_words_of_python() {
+        let here = Settings {
+            journal_mode: JournalMode::Delete,
+            busy_timeout: Duration::from_millis(1500),
+            pool_size: 4,
+            pool_recycle: Some(Duration::from_secs(90)),
+            defensive: false,
+            on_foreign_sqlite: OnForeignSqlite::Refuse,
+            ..Settings::default()
+        };
+        let told = [
+            r#"journal_mode is "WAL" there and "DELETE" here"#,
+            "busy_timeout is 30.0 there and 1.5 here",
+            "pool_size is 8 there and 4 here",
+            "pool_recycle is None there and 90.0 here",
+            "defensive is True there and False here",
+            r#"on_foreign_sqlite is "warn" there and "refuse" here"#,
+        ];
+        assert_eq!(Settings::default().conflicts(&here), told);
     }
 
     #[test]

@@ -38,6 +38,9 @@ static LIVE: AtomicUsize = AtomicUsize::new(0);
 /// How long one wait for a reader lasts before signals are looked at and a fork may pass.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Between two tries to open a file that another process has locked; one takes some 0.3 ms.
+pub(super) const TRY_AGAIN: Duration = Duration::from_millis(5);
+
 /// How often, in milliseconds, to look for a second SQLite library: a look takes some 0.2 ms.
 const LOOK_FOREIGN_EVERY: u64 = 1_000;
 
@@ -120,13 +123,11 @@ impl Shared {
         let read_only = connection.is_readonly("main")?;
         let mut schema = schema::inspect(&connection)?;
         if schema != Schema::Current && !read_only {
-            connection.busy_timeout(settings.busy_timeout)?;
             let transaction = Transaction::begin_write(&connection)?;
             schema::migrate(&connection, settings.format.of_new_files())?;
             transaction.commit()?;
             schema = Schema::Current;
         }
-        connection.busy_timeout(Duration::ZERO)?;
         let path = location.path();
         let format = schema::format(&connection)?;
         settings.format.check(path, format)?;
@@ -134,17 +135,14 @@ impl Shared {
             Location::Memory => Readers::Writer,
             Location::File(path) => {
                 let (path, settings_) = (path.clone(), Arc::clone(settings));
-                let connect = move || Reader::new(manager::open_reader(&path, &settings_)?);
+                let connect =
+                    move || Reader::new(manager::open_reader(&path, &settings_)?, settings_.busy_timeout);
                 Readers::Pool(Pool::new(settings, Box::new(connect)))
             }
         };
         let reconnect = {
             let (location, settings) = (location.clone(), Arc::clone(settings));
-            move || {
-                let (connection, _) = manager::open_writer(&location, &settings)?;
-                connection.busy_timeout(Duration::ZERO)?;
-                Ok(connection)
-            }
+            move || manager::open_writer(&location, &settings).map(|(connection, _)| connection)
         };
         let checkpointer = (matches!(location, Location::File(_)) && !read_only)
             .then(|| Arc::new(Checkpointer::new(path, settings, Box::new(reconnect.clone()))));
@@ -227,18 +225,26 @@ impl Shared {
         let started = Instant::now();
         loop {
             let pass = gate::enter();
-            if let Some(reader) = pool.lend(LOOK.min(self.settings.pool_timeout))? {
-                return reader.run(give_up, cancel, job);
-            }
+            let locked = match pool.lend(LOOK.min(self.settings.pool_timeout)) {
+                Ok(Some(reader)) => return reader.run(give_up, cancel, job),
+                Ok(None) => None,
+                Err(error) if error.is_busy() => Some(error),
+                Err(error) => return Err(error),
+            };
             drop(pass);
             let waited = started.elapsed();
             if give_up() || cancel.is_cancelled() {
                 return Err(Error::Interrupted);
             }
-            if waited >= self.settings.pool_timeout {
-                let path = self.location.path().to_path_buf();
-                let size = pool.stats().size;
-                return Err(Error::PoolTimeout { path, size, waited });
+            match locked {
+                Some(error) if waited >= self.settings.busy_timeout => return Err(error),
+                Some(_) => std::thread::sleep(TRY_AGAIN),
+                None if waited >= self.settings.pool_timeout => {
+                    let path = self.location.path().to_path_buf();
+                    let size = pool.stats().size;
+                    return Err(Error::PoolTimeout { path, size, waited });
+                }
+                None => {}
             }
         }
     }

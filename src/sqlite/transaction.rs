@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::statements as sql;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::model::Format;
 
@@ -50,15 +50,21 @@ impl<'a> Transaction<'a> {
     }
 
     pub(super) fn commit(self) -> Result<()> {
-        self.commit_by(Instant::now())
+        self.commit_by(Instant::now(), || false)
     }
 
-    /// Commits, trying again until `deadline` while readers block it.
-    pub(super) fn commit_by(self, deadline: Instant) -> Result<()> {
+    /// Commits, trying again until `deadline` while readers block it. When `stop` says true, it ends
+    /// with `Interrupted`, rolled back.
+    pub(super) fn commit_by(self, deadline: Instant, mut stop: impl FnMut() -> bool) -> Result<()> {
         let Some(connection) = self.0 else { return Ok(()) };
         loop {
             match execute(connection, sql::COMMIT) {
-                Err(error) if error.is_busy() && Instant::now() < deadline => std::thread::sleep(PAUSE),
+                Err(error) if error.is_busy() && Instant::now() < deadline => {
+                    if stop() {
+                        return Err(Error::Interrupted);
+                    }
+                    std::thread::sleep(PAUSE);
+                }
                 result => return result,
             }
         }

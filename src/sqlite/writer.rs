@@ -26,7 +26,7 @@ use super::{manager, schema};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::model::{Format, WriterStats};
-use crate::pending::{GiveUp, patient};
+use crate::pending::{Cancel, GiveUp, patient};
 
 /// How often a waiting thread looks for signals.
 const LOOK: Duration = Duration::from_millis(200);
@@ -85,6 +85,7 @@ struct Slot {
 
 /// How one attempt to commit a group ended.
 enum Round {
+    /// Also if the group was void, and its jobs are in the queue again.
     Committed,
     Idle,
     GaveUp,
@@ -127,10 +128,11 @@ impl Writer {
     }
 
     /// Waits for a queued job, leading where nobody else does. The job's result is delivered
-    /// through its `done`; an error here means that it was withdrawn before it began.
+    /// through its `done`; an error here means that it was withdrawn, and nothing of it is stored.
     pub(super) fn attend(
         self: &Arc<Self>,
         baton: &Arc<Baton>,
+        cancel: &Cancel,
         deadline: Instant,
         give_up: GiveUp,
     ) -> Result<()> {
@@ -145,8 +147,12 @@ impl Writer {
                     }
                 }
                 Turn::Wait => {
-                    if give_up() && self.withdraw(baton) {
-                        return Err(Error::Interrupted);
+                    if give_up() {
+                        if self.withdraw(baton) {
+                            return Err(Error::Interrupted);
+                        }
+                        // Another thread commits it, which may be waiting for readers.
+                        cancel.cancel();
                     }
                     if Instant::now() >= deadline {
                         self.expire();
@@ -240,7 +246,11 @@ impl Writer {
             match catch_unwind(begin).unwrap_or_else(|panic| Err(Error::panicked(panic.as_ref()))) {
                 Ok(()) => {
                     lock(&self.queue).blocked = false;
-                    let finished = self.commit_group(&mut slot);
+                    let mut stopped = false;
+                    let finished = self.commit_group(&mut slot, || {
+                        stopped = stopped || give_up();
+                        stopped
+                    });
                     let rest = slot.pace.rest();
                     drop(slot);
                     (self.committed)(manager::take_wal_pages());
@@ -252,7 +262,7 @@ impl Writer {
                     if !rest.is_zero() {
                         std::thread::sleep(rest);
                     }
-                    return Round::Committed;
+                    return if stopped { Round::GaveUp } else { Round::Committed };
                 }
                 Err(error) if error.is_busy() => {
                     drop(slot);
@@ -307,7 +317,8 @@ impl Writer {
         Ok(())
     }
 
-    fn commit_group(&self, slot: &mut Slot) -> Vec<(Box<dyn Job>, Result<()>)> {
+    /// Commits a group; those whose callers are to be told.
+    fn commit_group(&self, slot: &mut Slot, stop: impl FnMut() -> bool) -> Vec<(Box<dyn Job>, Result<()>)> {
         let level = slot.synchronous;
         let Some(connection) = slot.connection.take() else {
             return Vec::new();
@@ -316,11 +327,18 @@ impl Writer {
             connection: &connection,
             format: Cell::new(slot.format.unwrap_or(Format::Interop)),
         };
-        let mut group = Group::new(&transaction, lock(&self.queue).jobs.len());
+        let alone = {
+            let jobs = &lock(&self.queue).jobs;
+            jobs.len() <= 1 || jobs.front().is_some_and(|job| job.order().alone)
+        };
+        let mut group = Group::new(&transaction, alone);
         while let Some(job) = group.wants_more().then(|| self.next(level)).flatten() {
             group.run(job);
         }
-        let outcome = group.commit();
+        let outcome = group.commit(stop);
+        for job in outcome.again.into_iter().rev() {
+            lock(&self.queue).jobs.push_front(job);
+        }
         slot.pace.note(outcome.busy_for);
         let format = transaction.format.get();
         slot.format = Some(format).filter(|_| !outcome.void);
@@ -330,7 +348,7 @@ impl Writer {
         }
         let mut statistics = lock(&self.statistics);
         let committed = outcome.jobs.iter().filter(|(_, verdict)| verdict.is_ok()).count() as u64;
-        statistics.groups += 1;
+        statistics.groups += u64::from(committed > 0);
         statistics.jobs += committed;
         statistics.largest_group = statistics.largest_group.max(committed);
         statistics.void_groups += u64::from(outcome.void);
@@ -508,3 +526,6 @@ impl std::fmt::Debug for Writer {
         formatter.write_str("Writer")
     }
 }
+
+#[cfg(test)]
+mod tests;
