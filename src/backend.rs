@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::model::{
     CheckpointKey, Conversion, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedWrites, Format, Garbage,
-    ListFilter, Opened, Page, Removal, Stats, StoredTuple, StoredWrite, SweepProgress, Swept, Vacuumed,
+    ListFilter, Opened, Page, Removal, Stats, Storage, StoredTuple, StoredWrite, SweepProgress, Swept,
+    Vacuumed,
 };
 use crate::pending::Pending;
 use crate::shape::ShapeBook;
@@ -75,6 +76,9 @@ pub trait Backend: Send + Sync {
 
     /// Some threads that have chunks and sort after `after`.
     fn chunked_threads(&self, after: String) -> Pending<Vec<String>>;
+
+    /// What the state of a thread costs, or that of all.
+    fn storage(&self, thread_id: Option<String>) -> Pending<Storage>;
 
     /// Gives a slice of the free pages back.
     fn vacuum(&self) -> Pending<Vacuumed>;

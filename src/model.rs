@@ -1,5 +1,6 @@
 //! The owned values that cross the layers. No Python, no SQL.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -300,6 +301,34 @@ pub struct Conversion {
     pub stage: Stage,
     /// Rows that were looked at.
     pub rows: u64,
+}
+
+/// What a channel costs, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// In the newest checkpoint of each namespace.
+    pub live_bytes: u64,
+    /// In all checkpoints, as if each were stored whole.
+    pub logical_bytes: u64,
+    /// As they are stored.
+    pub stored_bytes: u64,
+    /// Chunks that hold them.
+    pub chunks: u64,
+}
+
+/// What the stored state costs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// Checkpoints.
+    pub checkpoints: u64,
+    /// Rows of writes.
+    pub writes: u64,
+    /// Bytes of the checkpoints' metadata.
+    pub metadata_bytes: u64,
+    /// Bytes in the rows of writes.
+    pub write_bytes: u64,
+    /// By channel; `""` for the rest of the checkpoints and for what all channels share.
+    pub channels: BTreeMap<String, Cost>,
 }
 
 /// What a slice of a vacuum did.

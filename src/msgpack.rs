@@ -51,6 +51,10 @@ impl<'a> Walker<'a> {
         self.at == self.bytes.len() && self.passed == self.holes.len()
     }
 
+    pub(crate) fn holes_passed(&self) -> usize {
+        self.passed
+    }
+
     /// Passes over a hole that is here; its number.
     pub(crate) fn hole(&mut self) -> Option<usize> {
         (self.holes.get(self.passed) == Some(&self.at)).then(|| {

@@ -106,6 +106,30 @@ pub(crate) fn scan_around(
     walker.is_at_end().then_some(shape)
 }
 
+/// Tells of each channel of a checkpoint its name, the bytes that its value takes here, and the hole that
+/// the rest of it is in. `None` if the bytes are not a checkpoint.
+pub(crate) fn extents(
+    bytes: &[u8],
+    holes: &[usize],
+    mut tell: impl FnMut(&str, usize, Option<usize>),
+) -> Option<()> {
+    let mut walker = Walker::with_holes(bytes, holes);
+    for _ in 0..walker.map_length()? {
+        if walker.text()? != b"channel_values" {
+            walker.skip()?;
+            continue;
+        }
+        for _ in 0..walker.map_length()? {
+            let channel = walker.owned_text()?;
+            let (start, passed) = (walker.position(), walker.holes_passed());
+            walker.skip()?;
+            let hole = (walker.holes_passed() > passed).then_some(passed);
+            tell(&channel, walker.position() - start, hole);
+        }
+    }
+    walker.is_at_end().then_some(())
+}
+
 impl Shape {
     fn read_versions(&mut self, walker: &mut Walker<'_>, count: usize) -> Option<()> {
         for _ in 0..count {

@@ -187,6 +187,9 @@ class SqliteBackend:
     def chunked_threads(self, after: str) -> Call:
         """Some threads that have chunks, in order. Result: `list[str]`."""
 
+    def storage(self, thread_id: str | None) -> Call:
+        """What the state costs. Result: `StorageFigures`."""
+
     def vacuum(self) -> Call:
         """Gives a slice of the free pages back. Result: whether the file can, pages freed, pages left."""
 

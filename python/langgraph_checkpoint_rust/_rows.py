@@ -22,3 +22,5 @@ CopyProgress: TypeAlias = tuple[bool, tuple[str, str] | None]
 """`(all writes are copied, (namespace, checkpoint) copied last)`."""
 ConversionProgress: TypeAlias = tuple[int, int, int]
 """`(stage, row id, rows looked at)`."""
+StorageFigures: TypeAlias = tuple[tuple[int, int], int, int, dict[str, tuple[int, int, int, int]]]
+"""`((checkpoints, writes), metadata bytes, write bytes, {channel: (live, logical, stored, chunks)})`."""

@@ -1,6 +1,6 @@
 //! `_core.SqliteBackend`: one method a verb. Each extracts its arguments and returns a call.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -219,6 +219,27 @@ impl PySqliteBackend {
     fn chunked_threads(&self, after: String) -> PyResult<PyCall> {
         let threads = self.verbs()?.chunked_threads(after);
         Ok(PyCall::new(threads, |py, threads| object(py, threads?)))
+    }
+
+    fn storage(&self, thread_id: Option<String>) -> PyResult<PyCall> {
+        Ok(PyCall::new(self.verbs()?.storage(thread_id), |py, storage| {
+            let storage = storage?;
+            let channels: BTreeMap<_, _> = storage
+                .channels
+                .into_iter()
+                .map(|(channel, cost)| {
+                    let figures = (
+                        cost.live_bytes,
+                        cost.logical_bytes,
+                        cost.stored_bytes,
+                        cost.chunks,
+                    );
+                    (channel, figures)
+                })
+                .collect();
+            let rows = (storage.checkpoints, storage.writes);
+            object(py, (rows, storage.metadata_bytes, storage.write_bytes, channels))
+        }))
     }
 
     fn vacuum(&self) -> PyResult<PyCall> {

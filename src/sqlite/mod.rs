@@ -32,6 +32,7 @@ mod settings;
 mod shared;
 mod slice;
 mod statements;
+mod storage;
 mod sweep;
 mod sync;
 mod transaction;
@@ -50,8 +51,8 @@ use crate::backend::Backend;
 use crate::error::Result;
 use crate::model::{
     ChannelHistory, CheckpointKey, Conversion, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedWrites,
-    Format, Garbage, ListFilter, Opened, Page, Removal, Stats, StoredTuple, StoredWrite, SweepProgress,
-    Swept, Vacuumed,
+    Format, Garbage, ListFilter, Opened, Page, Removal, Stats, Storage, StoredTuple, StoredWrite,
+    SweepProgress, Swept, Vacuumed,
 };
 use crate::pending::Pending;
 use crate::shape::ShapeBook;
@@ -221,6 +222,12 @@ impl Backend for SqliteBackend {
     fn chunked_threads(&self, after: String) -> Pending<Vec<String>> {
         self.engine.read(Vec::new, move |transaction| {
             sweep::chunked_threads(transaction, &after)
+        })
+    }
+
+    fn storage(&self, thread_id: Option<String>) -> Pending<Storage> {
+        self.engine.read(Storage::default, move |transaction| {
+            storage::storage(transaction, thread_id.as_deref())
         })
     }
 

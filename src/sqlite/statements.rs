@@ -258,6 +258,15 @@ pub(super) const CONVERT_WRITE: &str = "UPDATE writes SET type = ?2, value = ?3 
 pub(super) const COUNT_ROWS: &str =
     "SELECT (SELECT count(*) FROM checkpoints) + (SELECT count(*) FROM writes)";
 
+/// All rows, or those of a thread: a blob sorts after every text.
+pub(super) const SELECT_STORED_CHECKPOINTS: &str = "
+SELECT thread_id, checkpoint_ns, checkpoint_id, type, checkpoint, length(metadata) FROM checkpoints
+WHERE thread_id BETWEEN ifnull(?1, '') AND ifnull(?1, x'')";
+pub(super) const SELECT_STORED_WRITES: &str = "
+SELECT thread_id, checkpoint_ns, checkpoint_id, type, value, channel FROM writes
+WHERE thread_id BETWEEN ifnull(?1, '') AND ifnull(?1, x'')";
+pub(super) const SELECT_CHUNK_LENGTH: &str = "SELECT kind, length(data) FROM checkpoint_chunks WHERE id = ?1";
+
 pub(super) const CHUNKED_THREADS: &str = "
 SELECT thread_id FROM checkpoint_threads WHERE thread_id > ?1 ORDER BY thread_id LIMIT 256";
 pub(super) const AUTO_VACUUM: &str = "PRAGMA auto_vacuum";
