@@ -96,6 +96,12 @@ pub fn scan(bytes: &[u8]) -> Option<Shape> {
     reader.0.is_empty().then_some(shape)
 }
 
+/// Whether the bytes are one msgpack value and nothing else.
+pub fn is_whole(bytes: &[u8]) -> bool {
+    let mut reader = Reader(bytes);
+    reader.skip().is_some() && reader.0.is_empty()
+}
+
 /// A cursor over msgpack; every step checks the remaining length.
 struct Reader<'a>(&'a [u8]);
 
@@ -271,6 +277,14 @@ mod tests {
         }
         assert_eq!(scan(&[0xdf, 0xff, 0xff, 0xff, 0xff]), None);
         assert_eq!(scan(&[0x81, 0xa1, b'x', 0xdd, 0xff, 0xff, 0xff, 0xff]), None);
+    }
+
+    #[test]
+    fn a_value_is_whole_if_it_ends_where_the_bytes_do() {
+        let bytes = checkpoint();
+        assert!(is_whole(&bytes));
+        assert!((0..bytes.len()).all(|length| !is_whole(&bytes[..length])));
+        assert!(!is_whole(&[bytes.as_slice(), &[0]].concat()));
     }
 
     #[test]

@@ -20,3 +20,9 @@ DeltaHistory: TypeAlias = tuple[list[tuple[list[StoredWrite], int | None]], list
 """Per channel its writes and the index of its seed; the checkpoints that hold seeds."""
 CopyProgress: TypeAlias = tuple[bool, tuple[str, str] | None]
 """`(all writes are copied, (namespace, checkpoint) copied last)`."""
+PlacedWrite: TypeAlias = tuple[str, str, int, str, TypedData]
+"""`(task_id, task_path, index, channel, value)`."""
+StoredCheckpoint: TypeAlias = tuple[str | None, TypedData, bytes | str | None]
+"""`(parent_checkpoint_id, checkpoint, metadata)`."""
+ThreadRow: TypeAlias = tuple[str, str, StoredCheckpoint | None, list[PlacedWrite]]
+"""`(checkpoint_ns, checkpoint_id, checkpoint, writes)`."""

@@ -3,6 +3,7 @@
 //! `state` is held while the store opens, so that it opens once; never while a verb runs.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -34,6 +35,8 @@ pub(super) struct Engine {
 enum State {
     Unopened,
     Open(Arc<Shared>),
+    /// This process restores it.
+    Restoring(u32),
     Closed,
 }
 
@@ -66,6 +69,46 @@ impl Engine {
     /// Opens the database.
     pub(super) fn open(self: &Arc<Self>) -> Pending<Opened> {
         Pending::new(OpenWork(Arc::clone(self)))
+    }
+
+    pub(super) fn location(&self) -> &Location {
+        &self.location
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.location.path()
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn in_use(&self) -> Error {
+        Error::InUse {
+            path: self.path().to_path_buf(),
+        }
+    }
+
+    /// Closes the connections, unless another saver or a call of this process uses them, and lets
+    /// nobody open them through this saver until the result is dropped.
+    pub(super) fn take_over(&self) -> Result<TakenOver<'_>> {
+        let previous = {
+            let _pass = gate::enter();
+            let mut state = lock(&self.state);
+            match &*state {
+                State::Closed => {
+                    return Err(Error::Closed {
+                        path: self.path().to_path_buf(),
+                    });
+                }
+                State::Open(shared) if !shared.is_ours() || !shared.is_last() => return Err(self.in_use()),
+                State::Restoring(process) if *process == std::process::id() => return Err(self.in_use()),
+                _ => std::mem::replace(&mut *state, State::Restoring(std::process::id())),
+            }
+        };
+        let taken = TakenOver(self);
+        drop(previous);
+        Ok(taken)
     }
 
     /// Lets go of the connections; the last saver of the file closes them.
@@ -120,7 +163,7 @@ impl Engine {
         }
     }
 
-    fn shared(&self) -> Result<Arc<Shared>> {
+    pub(super) fn shared(&self) -> Result<Arc<Shared>> {
         let path = self.location.path();
         if gate::is_spoiled() {
             return Err(Error::Forked {
@@ -143,7 +186,8 @@ impl Engine {
                     std::mem::forget(shared);
                 }
             }
-            State::Unopened => {}
+            State::Restoring(process) if *process == std::process::id() => return Err(self.in_use()),
+            State::Unopened | State::Restoring(_) => {}
         }
         let shared = Shared::acquire(&self.location, &self.settings)?;
         *state = State::Open(Arc::clone(&shared));
@@ -191,6 +235,19 @@ impl Engine {
 
     fn sorted<T>(&self, since: Instant, result: Result<T>) -> Result<T> {
         result.map_err(|error| error.at(self.location.path(), since.elapsed()))
+    }
+}
+
+/// A saver whose file is out of its own reach.
+pub(super) struct TakenOver<'a>(&'a Engine);
+
+impl Drop for TakenOver<'_> {
+    fn drop(&mut self) {
+        let _pass = gate::enter();
+        let mut state = lock(&self.0.state);
+        if matches!(&*state, State::Restoring(_)) {
+            *state = State::Unopened;
+        }
     }
 }
 
@@ -250,7 +307,8 @@ where
                     statements,
                 })?;
                 faults::trip(Fault::PanicInRead);
-                transaction.commit()?;
+                // What was read is read. In a damaged file even this can fail; the drop then ends it.
+                drop(transaction.commit());
                 Ok(result)
             })
         });

@@ -1,5 +1,6 @@
 //! The SQLite store.
 
+mod backup;
 mod checkpointer;
 mod copy_thread;
 mod delete_for_runs;
@@ -20,8 +21,10 @@ mod pool;
 mod prune;
 mod put;
 mod put_writes;
+mod read_thread;
 mod reader;
 mod remove;
+mod restore;
 mod row;
 mod schema;
 mod settings;
@@ -30,22 +33,26 @@ mod slice;
 mod statements;
 mod sync;
 mod transaction;
+mod verify;
 mod workers;
+mod write_thread;
 mod writer;
 
 pub use manager::Location;
 pub use settings::{AutoVacuum, JournalMode, OnForeignSqlite, Settings, Synchronous, TempStore};
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::backend::Backend;
 use crate::error::Result;
 use crate::model::{
-    ChannelHistory, CheckpointKey, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedWrites, ListFilter,
-    Opened, Page, Removal, Stats, StoredTuple, StoredWrite,
+    ChannelHistory, CheckpointKey, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedRow, EncodedWrites,
+    ListFilter, Opened, Page, Pages, Removal, Stats, StoredTuple, StoredWrite, ThreadPage, Verified,
 };
 use crate::pending::Pending;
 use crate::shape::ShapeBook;
+use crate::stepwise::Stepwise;
 use engine::Engine;
 
 /// Checkpoints in one SQLite database.
@@ -196,5 +203,42 @@ impl Backend for SqliteBackend {
                 )
             },
         )
+    }
+
+    fn backup(&self, target: PathBuf) -> Result<Stepwise<Pages>> {
+        backup::backup(Arc::clone(&self.engine), target)
+    }
+
+    fn restore(&self, source: PathBuf) -> Result<Stepwise<Pages>> {
+        restore::restore(Arc::clone(&self.engine), source)
+    }
+
+    fn integrity(&self) -> Pending<Vec<String>> {
+        self.engine.read(Vec::new, verify::integrity)
+    }
+
+    fn verify(&self, after: Option<CheckpointKey>) -> Pending<Verified> {
+        self.engine.read(Verified::default, move |transaction| {
+            verify::verify(transaction, after.as_ref())
+        })
+    }
+
+    fn thread_ids(&self, after: Option<String>, limit: usize) -> Pending<Vec<String>> {
+        self.engine.read(Vec::new, move |transaction| {
+            read_thread::thread_ids(transaction, after.as_deref(), limit)
+        })
+    }
+
+    fn read_thread(&self, thread_id: String, after: Option<(String, String)>) -> Pending<ThreadPage> {
+        self.engine.read(ThreadPage::default, move |transaction| {
+            read_thread::read_thread(transaction, &thread_id, after.as_ref())
+        })
+    }
+
+    fn write_thread(&self, rows: Vec<EncodedRow>) -> Pending<()> {
+        let bytes = rows.iter().map(EncodedRow::bytes).sum();
+        self.engine.write(bytes, move |connection| {
+            write_thread::write_thread(connection, &rows)
+        })
     }
 }
