@@ -87,8 +87,8 @@ pub trait Backend: Send + Sync {
     /// Reads a slice of the rows after `after` to their ends.
     fn verify(&self, after: Option<CheckpointKey>) -> Pending<Verified>;
 
-    /// The next threads after `after`, at most `limit`.
-    fn thread_ids(&self, after: Option<String>, limit: usize) -> Pending<Vec<String>>;
+    /// The first threads, at most `limit`.
+    fn thread_ids(&self, limit: usize) -> Pending<Vec<String>>;
 
     /// A page of a thread's rows as they are stored.
     fn read_thread(&self, thread_id: String, after: Option<(String, String)>) -> Pending<ThreadPage>;

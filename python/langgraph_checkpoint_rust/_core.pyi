@@ -190,8 +190,8 @@ class SqliteBackend:
         what was found as `(thread_id, checkpoint_ns, checkpoint_id, detail)`.
         """
 
-    def thread_ids(self, after: str | None, limit: int) -> Call:
-        """The next threads. Result: `list[str]`."""
+    def thread_ids(self, limit: int) -> Call:
+        """The first threads. Result: `list[str]`."""
 
     def read_thread(self, thread_id: str, after: tuple[str, str] | None) -> Call:
         """A page of a thread as it is stored. Result: `(list[ThreadRow], after)`; None after the last."""

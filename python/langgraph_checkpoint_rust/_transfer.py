@@ -147,7 +147,7 @@ class TransferVerbs(Saver):
         self, source: SqliteBackend, thread_id: str | None, on_existing: str
     ) -> Steps[tuple[str, str]]:
         """The thread in the file, and the thread to make of it, which is not there any more."""
-        threads = yield source.thread_ids(None, 2)
+        threads = yield source.thread_ids(2)
         if len(threads) != 1:
             count = "more than one thread" if threads else "no thread"
             raise ValueError(f"the file holds {count}; import takes a file with exactly one")

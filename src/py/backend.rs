@@ -224,8 +224,8 @@ impl PySqliteBackend {
         Ok(PyCall::new(verified, |py, verified| object(py, &verified?)))
     }
 
-    fn thread_ids(&self, after: Option<String>, limit: usize) -> PyResult<PyCall> {
-        let found = self.verbs()?.thread_ids(after, limit);
+    fn thread_ids(&self, limit: usize) -> PyResult<PyCall> {
+        let found = self.verbs()?.thread_ids(limit);
         Ok(PyCall::new(found, |py, found| object(py, found?)))
     }
 

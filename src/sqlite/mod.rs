@@ -223,9 +223,9 @@ impl Backend for SqliteBackend {
         })
     }
 
-    fn thread_ids(&self, after: Option<String>, limit: usize) -> Pending<Vec<String>> {
+    fn thread_ids(&self, limit: usize) -> Pending<Vec<String>> {
         self.engine.read(Vec::new, move |transaction| {
-            read_thread::thread_ids(transaction, after.as_deref(), limit)
+            read_thread::thread_ids(transaction, limit)
         })
     }
 

@@ -20,19 +20,17 @@ pub(super) fn read_thread(
     thread_id: &str,
     after: Option<&(String, String)>,
 ) -> Result<ThreadPage> {
-    let (ns, id) = after.map_or((None, None), |(ns, id)| (Some(ns), Some(id)));
-    let mut statement = transaction.connection.prepare_cached(sql::SELECT_THREAD_ROWS)?;
-    let keys = statement
-        .query_map(params![thread_id, ns, id], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<Vec<(String, String)>>>()?;
+    let Some((checkpoint_ns, ids)) = next_ids(transaction.connection, thread_id, after)? else {
+        return Ok(ThreadPage::default());
+    };
     let slice = Slice::begin();
     let mut rows = Vec::new();
     let mut bytes = 0;
     let mut next = None;
-    for (checkpoint_ns, checkpoint_id) in keys {
+    for checkpoint_id in ids {
         let key = CheckpointKey {
             thread_id: thread_id.to_owned(),
-            checkpoint_ns,
+            checkpoint_ns: checkpoint_ns.clone(),
             checkpoint_id,
         };
         next = Some((key.checkpoint_ns.clone(), key.checkpoint_id.clone()));
@@ -44,6 +42,34 @@ pub(super) fn read_thread(
         }
     }
     Ok(ThreadPage { rows, next })
+}
+
+/// The ids after `after` in its namespace, or the first ones in the next namespace that has any.
+fn next_ids(
+    connection: &Connection,
+    thread_id: &str,
+    after: Option<&(String, String)>,
+) -> Result<Option<(String, Vec<String>)>> {
+    let mut before = connection.prepare_cached(sql::NAMESPACE_BEFORE)?;
+    let mut namespace_before = |ns: Option<&str>| -> Result<Option<String>> {
+        Ok(before.query_row(params![thread_id, ns], |row| row.get(0))?)
+    };
+    let mut statement = connection.prepare_cached(sql::SELECT_NAMESPACE_IDS)?;
+    let (mut checkpoint_ns, mut after) = match after {
+        Some((ns, id)) => (Some(ns.clone()), id.as_str()),
+        None => (namespace_before(None)?, ""),
+    };
+    while let Some(ns) = checkpoint_ns {
+        let ids = statement
+            .query_map(params![thread_id, ns, after], |row| row.get(0))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        if !ids.is_empty() {
+            return Ok(Some((ns, ids)));
+        }
+        checkpoint_ns = namespace_before(Some(&ns))?;
+        after = "";
+    }
+    Ok(None)
 }
 
 /// All that is stored under one key: a checkpoint, writes, or both.
@@ -97,15 +123,11 @@ fn places(transaction: &ReadTransaction<'_>, key: &CheckpointKey) -> Result<Vec<
     Ok(places)
 }
 
-pub(super) fn thread_ids(
-    transaction: &ReadTransaction<'_>,
-    after: Option<&str>,
-    limit: usize,
-) -> Result<Vec<String>> {
+pub(super) fn thread_ids(transaction: &ReadTransaction<'_>, limit: usize) -> Result<Vec<String>> {
     let mut statement = transaction.connection.prepare_cached(sql::SELECT_THREADS)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let threads = statement
-        .query_map(params![after, limit], |row| row.get(0))?
+        .query_map([limit], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     Ok(threads)
 }
