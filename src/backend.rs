@@ -1,14 +1,17 @@
 //! The verbs: the seam where another database plugs in.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::error::Result;
 use crate::model::{
-    CheckpointKey, Conversion, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedWrites, Format, Garbage,
-    ListFilter, Opened, Page, Removal, Stats, Storage, StoredTuple, StoredWrite, SweepProgress, Swept,
-    Vacuumed,
+    CheckpointKey, Conversion, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedRow, EncodedWrites,
+    Format, Garbage, ListFilter, Opened, Page, Pages, Removal, Stats, Storage, StoredTuple, StoredWrite,
+    SweepProgress, Swept, ThreadPage, Vacuumed, Verified,
 };
 use crate::pending::Pending;
 use crate::shape::ShapeBook;
+use crate::stepwise::Stepwise;
 
 /// A store of checkpoints. Calls may come from any thread and hold nothing when they are done.
 pub trait Backend: Send + Sync {
@@ -96,4 +99,25 @@ pub trait Backend: Send + Sync {
         channels: Vec<String>,
         shapes: Arc<ShapeBook>,
     ) -> Pending<DeltaHistory>;
+
+    /// Copies the store, as of one moment, to a new file.
+    fn backup(&self, target: PathBuf) -> Result<Stepwise<Pages>>;
+
+    /// Replaces all that is stored by what a backup holds.
+    fn restore(&self, source: PathBuf) -> Result<Stepwise<Pages>>;
+
+    /// What the database's own check complains of.
+    fn integrity(&self) -> Pending<Vec<String>>;
+
+    /// Reads a slice of the rows after `after` to their ends.
+    fn verify(&self, after: Option<CheckpointKey>) -> Pending<Verified>;
+
+    /// The first threads, at most `limit`.
+    fn thread_ids(&self, limit: usize) -> Pending<Vec<String>>;
+
+    /// A page of a thread's rows as they are stored.
+    fn read_thread(&self, thread_id: String, after: Option<(String, String)>) -> Pending<ThreadPage>;
+
+    /// Stores rows, replacing those with the same keys: all of them, or none.
+    fn write_thread(&self, rows: Vec<EncodedRow>) -> Pending<()>;
 }

@@ -179,6 +179,23 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// Someone else has the file open, or this saver is being restored.
+    #[error(
+        "database `{path}` is in use: by another process, another saver or call of this process, or a \
+         restore under way; close the others and retry"
+    )]
+    InUse {
+        /// The database file.
+        path: PathBuf,
+    },
+
+    /// The file to be made is there.
+    #[error("`{path}` exists; nothing is ever overwritten: choose a new name")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// This process was forked from one that holds the database in a way that cannot be shared.
     #[error("the saver of `{path}` was opened before this process was forked; make a new one in the child")]
     Forked {
@@ -270,6 +287,19 @@ impl Error {
     pub(crate) fn is_busy(&self) -> bool {
         use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
         matches!(self, Self::Raw(source) if matches!(source.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked)))
+    }
+
+    /// Whether what is stored cannot be read, as against a call that cannot be made.
+    pub(crate) fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            Self::Corrupt { .. } | Self::CorruptRow { .. } => true,
+            Self::Raw(source) => {
+                let code = source.sqlite_error_code();
+                code.is_none_or(|code| matches!(code, DatabaseCorrupt | NotADatabase))
+            }
+            _ => false,
+        }
     }
 
     /// Whether a sync of the disk failed.

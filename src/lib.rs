@@ -14,6 +14,7 @@ pub mod notice;
 pub mod pending;
 pub mod shape;
 pub mod sqlite;
+pub mod stepwise;
 
 #[cfg(feature = "python")]
 mod codec;

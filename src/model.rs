@@ -57,6 +57,14 @@ pub struct TypedValue {
     pub payload: Payload,
 }
 
+impl TypedValue {
+    /// Whether it is not encrypted: the tags of encrypted values have a `+`, and those have nothing in
+    /// common with each other.
+    pub fn is_plain(&self) -> bool {
+        self.tag.as_ref().is_some_and(|tag| !tag.contains('+'))
+    }
+}
+
 /// How a store keeps its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -80,7 +88,7 @@ pub struct Opened {
 }
 
 /// The primary key of a checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CheckpointKey {
     /// The conversation.
     pub thread_id: String,
@@ -421,4 +429,81 @@ pub struct Stats {
     pub readers: ReaderStats,
     /// The write-ahead log.
     pub wal: WalStats,
+}
+
+/// How far a backup or a restore is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pages {
+    /// Pages copied.
+    pub done: u64,
+    /// Pages there are.
+    pub total: u64,
+    /// Bytes of a page.
+    pub page_size: u32,
+}
+
+/// A stored write with its place.
+#[derive(Debug)]
+pub struct PlacedWrite {
+    /// The write.
+    pub write: StoredWrite,
+    /// The task's path in the graph.
+    pub task_path: String,
+    /// Its place in the task's list.
+    pub index: i64,
+}
+
+/// All that is stored under one key.
+#[derive(Debug)]
+pub struct ThreadRow {
+    /// The key.
+    pub key: CheckpointKey,
+    /// The checkpoint, its writes taken out; none for writes whose checkpoint is still to come.
+    pub checkpoint: Option<StoredTuple>,
+    /// The writes, in the order of `writes_sort_key`.
+    pub writes: Vec<PlacedWrite>,
+}
+
+/// All that is to be stored under one key.
+#[derive(Debug)]
+pub struct EncodedRow {
+    /// The checkpoint, if there is one.
+    pub checkpoint: Option<EncodedCheckpoint>,
+    /// The writes, by task.
+    pub writes: Vec<EncodedWrites>,
+}
+
+/// A page of a thread.
+#[derive(Debug, Default)]
+pub struct ThreadPage {
+    /// Subgraphs before the root graph, old before new.
+    pub rows: Vec<ThreadRow>,
+    /// Namespace and id after which the next page begins; `None` at the end.
+    pub next: Option<(String, String)>,
+}
+
+/// Something that `verify` found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Where.
+    pub key: CheckpointKey,
+    /// What; no user data.
+    pub detail: String,
+}
+
+/// What a slice of `verify` looked at, and found.
+#[derive(Debug, Default)]
+pub struct Verified {
+    /// Checkpoints looked at.
+    pub checkpoints: u64,
+    /// Writes looked at.
+    pub writes: u64,
+    /// Rows that cannot be read to their end.
+    pub damaged: Vec<Finding>,
+    /// Checkpoints whose parent is not stored.
+    pub missing_parents: Vec<Finding>,
+    /// Writes whose checkpoint is not stored.
+    pub writes_without_checkpoint: Vec<Finding>,
+    /// The key after which the next slice begins; `None` at the end.
+    pub next: Option<CheckpointKey>,
 }

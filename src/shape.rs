@@ -106,6 +106,12 @@ pub(crate) fn scan_around(
     walker.is_at_end().then_some(shape)
 }
 
+/// Whether the bytes are one msgpack value and nothing else.
+pub fn is_whole(bytes: &[u8]) -> bool {
+    let mut walker = Walker::new(bytes);
+    walker.skip().is_some() && walker.is_at_end()
+}
+
 /// Tells of each channel of a checkpoint its name, the bytes that its value takes here, and the hole that
 /// the rest of it is in. `None` if the bytes are not a checkpoint.
 pub(crate) fn extents(
@@ -190,6 +196,14 @@ mod tests {
         }
         assert_eq!(scan(&[0xdf, 0xff, 0xff, 0xff, 0xff]), None);
         assert_eq!(scan(&[0x81, 0xa1, b'x', 0xdd, 0xff, 0xff, 0xff, 0xff]), None);
+    }
+
+    #[test]
+    fn a_value_is_whole_if_it_ends_where_the_bytes_do() {
+        let bytes = checkpoint();
+        assert!(is_whole(&bytes));
+        assert!((0..bytes.len()).all(|length| !is_whole(&bytes[..length])));
+        assert!(!is_whole(&[bytes.as_slice(), &[0]].concat()));
     }
 
     #[test]

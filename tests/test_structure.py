@@ -22,6 +22,9 @@ ROOT = Path(__file__).resolve().parents[1]
 MOST_LINES = 600
 LONGER: dict[str, int] = {}
 
+PARTS = {"pending_sends", "remove", "integrity", "thread_ids", "read_thread", "write_thread"}
+"""Verbs of the native half that are a part of what users call: `list`, `prune`, `verify`, `import_thread`, ..."""
+
 TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)
     |r(?P<hashes>\#*)"(?P<raw>.*?)"(?P=hashes)
@@ -205,8 +208,7 @@ def test_a_verb_has_one_name_everywhere() -> None:
     stubbed = {node.name for node in backend.body if isinstance(node, ast.FunctionDef)} - {"__new__"}
     assert len(rust) > 10
     assert rust == stubbed
-    # Parts of get_tuple and list, and of prune and delete_for_runs, which are what users call.
-    for verb in rust - {"pending_sends", "remove"}:
+    for verb in rust - PARTS:
         for saver in (RustSqliteSaver, AsyncRustSqliteSaver):
             assert inspect.isfunction(getattr(saver, verb))
             twin = getattr(saver, f"a{verb}")

@@ -9,7 +9,14 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, final
 
-from langgraph_checkpoint_rust._rows import ConversionProgress, CopyProgress, Key, ListFilter, TypedData
+from langgraph_checkpoint_rust._rows import (
+    ConversionProgress,
+    CopyProgress,
+    Key,
+    ListFilter,
+    ThreadRow,
+    TypedData,
+)
 from langgraph_checkpoint_rust.settings import SqliteSettings
 
 __all__ = [
@@ -17,6 +24,7 @@ __all__ = [
     "Cancel",
     "Channel",
     "Codec",
+    "Copying",
     "Garbage",
     "Part",
     "Payload",
@@ -71,6 +79,16 @@ class Garbage:
     """Chunks of a thread that nothing refers to; its length is their number."""
 
     def __len__(self) -> int: ...
+
+@final
+class Copying:
+    """A backup or a restore under way. Dropped before its end, it is abandoned."""
+
+    def step(self) -> Call:
+        """Copies for a moment. Result: `(whether all is done, pages copied, pages, bytes of a page)`."""
+
+    def abandon(self) -> Call:
+        """Ends it as if it had not begun."""
 
 @final
 class Channel:
@@ -205,6 +223,31 @@ class SqliteBackend:
         shapes: ShapeBook,
     ) -> Call:
         """The history. Result: `(DeltaHistory | None, list[TypedData])`: what `shapes` must learn first."""
+
+    def backup(self, target: str | PathLike[str]) -> Copying:
+        """Copies the database to a new file; begins with the first step."""
+
+    def restore(self, source: str | PathLike[str]) -> Copying:
+        """Copies a backup into the database; begins with the first step."""
+
+    def integrity(self) -> Call:
+        """Runs SQLite's own check. Result: `list[str]`, its complaints."""
+
+    def verify(self, after: Key | None) -> Call:
+        """Reads a slice of the rows to their ends.
+
+        Result: `(checkpoints, writes, damaged, missing parents, writes without checkpoint, Key | None)`, with
+        what was found as `(thread_id, checkpoint_ns, checkpoint_id, detail)`.
+        """
+
+    def thread_ids(self, limit: int) -> Call:
+        """The first threads. Result: `list[str]`."""
+
+    def read_thread(self, thread_id: str, after: tuple[str, str] | None) -> Call:
+        """A page of a thread as it is stored. Result: `(list[ThreadRow], after)`; None after the last."""
+
+    def write_thread(self, thread_id: str, rows: builtins.list[ThreadRow]) -> Call:
+        """Stores rows, replacing those with the same keys: all or none."""
 
     def stats(self) -> dict[str, dict[str, Any]]:
         """Figures of the writer, the readers, the WAL and the lock guard."""

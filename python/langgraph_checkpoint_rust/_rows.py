@@ -24,3 +24,9 @@ ConversionProgress: TypeAlias = tuple[int, int, int]
 """`(stage, row id, rows looked at)`."""
 StorageFigures: TypeAlias = tuple[tuple[int, int], int, int, dict[str, tuple[int, int, int, int]]]
 """`((checkpoints, writes), metadata bytes, write bytes, {channel: (live, logical, stored, chunks)})`."""
+PlacedWrite: TypeAlias = tuple[str, str, int, str, TypedData]
+"""`(task_id, task_path, index, channel, value)`."""
+StoredCheckpoint: TypeAlias = tuple[str | None, TypedData, bytes | str | None]
+"""`(parent_checkpoint_id, checkpoint, metadata)`."""
+ThreadRow: TypeAlias = tuple[str, str, StoredCheckpoint | None, list[PlacedWrite]]
+"""`(checkpoint_ns, checkpoint_id, checkpoint, writes)`."""

@@ -27,6 +27,7 @@ __all__ = [
     "DatabaseBusyError",
     "DatabaseCorruptError",
     "DatabaseError",
+    "DatabaseInUseError",
     "DatabaseOpenError",
     "DatabaseReplacedError",
     "DiskFullError",
@@ -79,6 +80,13 @@ class SaverClosedError(CheckpointError, sqlite3.ProgrammingError):
 
 class DatabaseCorruptError(CheckpointError, sqlite3.DatabaseError):
     """The file is no database, or what it holds is damaged. Restore a backup."""
+
+
+class DatabaseInUseError(CheckpointError, sqlite3.OperationalError):
+    """Someone else has the database open that is to be restored, or a restore is under way.
+
+    Close the others, or wait for the restore, and retry.
+    """
 
 
 class DatabaseOpenError(CheckpointError, sqlite3.OperationalError):

@@ -13,6 +13,7 @@ use super::convert::{
     ConversionArgument, FilterArgument, KeyArgument, TypedArgument, WriteArgument, checkpoint_key,
     conversion, conversion_tuple, encoded_write, key_tuple, list_filter, typed_value,
 };
+use super::copying::{PyCopying, RowArgument, encoded_row};
 use super::settings::PySettings;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
@@ -283,6 +284,40 @@ impl PySqliteBackend {
                     .into_any())
             })
         }))
+    }
+
+    fn backup(&self, target: PathBuf) -> PyResult<PyCopying> {
+        Ok(PyCopying(self.verbs()?.backup(target)?))
+    }
+
+    fn restore(&self, source: PathBuf) -> PyResult<PyCopying> {
+        Ok(PyCopying(self.verbs()?.restore(source)?))
+    }
+
+    fn integrity(&self) -> PyResult<PyCall> {
+        Ok(PyCall::new(self.verbs()?.integrity(), |py, found| {
+            object(py, found?)
+        }))
+    }
+
+    fn verify(&self, after: Option<KeyArgument>) -> PyResult<PyCall> {
+        let verified = self.verbs()?.verify(after.map(checkpoint_key));
+        Ok(PyCall::new(verified, |py, verified| object(py, &verified?)))
+    }
+
+    fn thread_ids(&self, limit: usize) -> PyResult<PyCall> {
+        let found = self.verbs()?.thread_ids(limit);
+        Ok(PyCall::new(found, |py, found| object(py, found?)))
+    }
+
+    fn read_thread(&self, thread_id: String, after: Option<(String, String)>) -> PyResult<PyCall> {
+        let page = self.verbs()?.read_thread(thread_id, after);
+        Ok(PyCall::new(page, |py, page| object(py, &page?)))
+    }
+
+    fn write_thread(&self, thread_id: String, rows: Vec<RowArgument>) -> PyResult<PyCall> {
+        let rows = rows.into_iter().map(|row| encoded_row(&thread_id, row)).collect();
+        Ok(acknowledged(self.verbs()?.write_thread(rows)))
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

@@ -1,6 +1,6 @@
 //! Engine errors to the classes of `langgraph_checkpoint_rust.errors`.
 
-use pyo3::exceptions::{PyInterruptedError, PyValueError};
+use pyo3::exceptions::{PyFileExistsError, PyInterruptedError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::error::Error;
@@ -11,6 +11,7 @@ mod classes {
     import_exception!(langgraph_checkpoint_rust.errors, DatabaseBusyError);
     import_exception!(langgraph_checkpoint_rust.errors, DatabaseCorruptError);
     import_exception!(langgraph_checkpoint_rust.errors, DatabaseError);
+    import_exception!(langgraph_checkpoint_rust.errors, DatabaseInUseError);
     import_exception!(langgraph_checkpoint_rust.errors, DatabaseOpenError);
     import_exception!(langgraph_checkpoint_rust.errors, DatabaseReplacedError);
     import_exception!(langgraph_checkpoint_rust.errors, DiskFullError);
@@ -41,6 +42,8 @@ impl From<Error> for PyErr {
                 classes::DatabaseOpenError::new_err(message)
             }
             Error::Replaced { .. } => classes::DatabaseReplacedError::new_err(message),
+            Error::InUse { .. } => classes::DatabaseInUseError::new_err(message),
+            Error::Exists { .. } => PyFileExistsError::new_err(message),
             Error::Forked { .. } => classes::ForkedDatabaseError::new_err(message),
             Error::ForeignSqlite { .. } => classes::ForeignSqliteError::new_err(message),
             Error::UnsupportedFilesystem { .. } => classes::UnsupportedFilesystemError::new_err(message),

@@ -4,6 +4,7 @@ mod backend;
 mod call;
 mod channel;
 mod convert;
+mod copying;
 mod errors;
 mod fork;
 mod notices;
@@ -22,6 +23,8 @@ mod _core {
     use super::call::{PyCall, PyCancel};
     #[pymodule_export]
     use super::channel::PyChannel;
+    #[pymodule_export]
+    use super::copying::PyCopying;
     #[pymodule_export]
     use super::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
 

@@ -149,7 +149,7 @@ fn next_row(
         return Ok(None);
     };
     let to_compact = transaction.format.get() == Format::Compact;
-    if to_compact && !is_recipe && is_known(&value) {
+    if to_compact && !is_recipe {
         let slot = (place.key.thread_id.clone(), place.key.checkpoint_ns.clone());
         let base = bases.get(&slot).filter(|_| kind == Kind::Checkpoint).cloned();
         let mut prepared = Prepared::new(kind, value.clone(), true, base);
@@ -190,11 +190,6 @@ fn read_row(connection: &Connection, kind: Kind, after: i64) -> Result<Option<(P
     let value = Chunks::new(connection).value(found, 4, &place.binding())?;
     let tag: Option<String> = found.get(4)?;
     Ok(Some((place, value, tag.as_deref() == Some(chunk::TAG))))
-}
-
-/// Encrypted values, whose tags have a `+`, have nothing in common with each other.
-fn is_known(value: &TypedValue) -> bool {
-    value.tag.as_ref().is_some_and(|tag| !tag.contains('+'))
 }
 
 fn update(connection: &Connection, kind: Kind) -> Result<rusqlite::CachedStatement<'_>> {

@@ -5,6 +5,7 @@
 //! they wait for nothing, neither for the fork gate nor for `state`.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -39,6 +40,8 @@ enum State {
     /// Not open: the last try found the file locked. However many wait for it, one at a time tries.
     Locked(Instant, Error),
     Open(Arc<Shared>),
+    /// This process restores it.
+    Restoring(u32),
     Closed,
 }
 
@@ -81,6 +84,46 @@ impl Engine {
     /// Opens the database.
     pub(super) fn open(self: &Arc<Self>) -> Pending<Opened> {
         Pending::new(OpenWork(Arc::clone(self)))
+    }
+
+    pub(super) fn location(&self) -> &Location {
+        &self.location
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.location.path()
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn in_use(&self) -> Error {
+        Error::InUse {
+            path: self.path().to_path_buf(),
+        }
+    }
+
+    /// Closes the connections, unless another saver or a call of this process uses them, and lets
+    /// nobody open them through this saver until the result is dropped.
+    pub(super) fn take_over(&self) -> Result<TakenOver<'_>> {
+        let previous = {
+            let _pass = gate::enter();
+            let mut state = lock(&self.state);
+            match &*state {
+                State::Closed => {
+                    return Err(Error::Closed {
+                        path: self.path().to_path_buf(),
+                    });
+                }
+                State::Open(shared) if !shared.is_ours() || !shared.is_last() => return Err(self.in_use()),
+                State::Restoring(process) if *process == std::process::id() => return Err(self.in_use()),
+                _ => std::mem::replace(&mut *state, State::Restoring(std::process::id())),
+            }
+        };
+        let taken = TakenOver(self);
+        drop(previous);
+        Ok(taken)
     }
 
     /// Lets go of the connections; the last saver of the file closes them.
@@ -156,7 +199,7 @@ impl Engine {
 
     /// The connections, opened if they are not open. While another process holds the file locked, this
     /// tries again, for at most `busy_timeout` and until `stop` says true; forks pass in between.
-    fn shared(&self, stop: impl Fn() -> bool) -> Result<Arc<Shared>> {
+    pub(super) fn shared(&self, stop: impl Fn() -> bool) -> Result<Arc<Shared>> {
         let deadline = Instant::now() + self.settings.busy_timeout;
         loop {
             match self.try_shared() {
@@ -194,7 +237,8 @@ impl Engine {
                 }
             }
             State::Locked(tried, error) if tried.elapsed() < TRY_AGAIN => return Err(error.clone()),
-            State::Locked(..) | State::Unopened => {}
+            State::Restoring(process) if *process == std::process::id() => return Err(self.in_use()),
+            State::Locked(..) | State::Unopened | State::Restoring(_) => {}
         }
         let opened = Shared::acquire(&self.location, &self.settings);
         *state = match &opened {
@@ -262,6 +306,19 @@ impl Engine {
     }
 }
 
+/// A saver whose file is out of its own reach.
+pub(super) struct TakenOver<'a>(&'a Engine);
+
+impl Drop for TakenOver<'_> {
+    fn drop(&mut self) {
+        let _pass = gate::enter();
+        let mut state = lock(&self.0.state);
+        if matches!(&*state, State::Restoring(_)) {
+            *state = State::Unopened;
+        }
+    }
+}
+
 impl Drop for Engine {
     fn drop(&mut self) {
         self.close();
@@ -321,7 +378,8 @@ where
                     chunks: Chunks::new(connection),
                 })?;
                 faults::trip(Fault::PanicInRead);
-                transaction.commit()?;
+                // What was read is read. In a damaged file even this can fail; the drop then ends it.
+                drop(transaction.commit());
                 Ok(result)
             })
         });

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
@@ -12,12 +12,21 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::filesystem::{self, Verdict};
 use super::lock_guard::{self, Status};
-use super::settings::{InPython, JournalMode, Settings};
+use super::reader::Reader;
+use super::settings::{InPython, JournalMode, Settings, Synchronous};
 use super::statements as sql;
+use super::transaction::Transaction;
 use crate::error::{Error, Result};
 
 /// More statements than the verbs prepare; a `list` filter makes one per combination of conditions.
 const STATEMENT_CACHE: usize = 64;
+
+/// Between two tries to have a file alone.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// How long a restore waits for others to let go of the file: enough for a close, or a look of a health
+/// check.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// Pages in the WAL after the last commit of this thread.
@@ -97,6 +106,102 @@ fn connect(path: &Path, settings: &Settings) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Opens the new file of a backup.
+pub(super) fn open_target(path: &Path) -> Result<Connection> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.pragma_update(None, "synchronous", Synchronous::Full as i64)?;
+    Ok(connection)
+}
+
+/// Opens a backup to read it, for a restore of `database`.
+pub(super) fn open_source(database: &Path, path: &Path, settings: &Settings) -> Result<Reader> {
+    decide_guard(database, settings)?;
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(settings.busy_timeout)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    set(&connection, path, "cell_size_check", 1)?;
+    Reader::new(connection, settings.busy_timeout)
+}
+
+/// Opens a database that nobody else has open, for this connection alone and out of WAL.
+pub(super) fn open_exclusive(path: &Path, settings: &Settings) -> Result<Connection> {
+    if settings.read_only {
+        return Err(Error::ReadOnly {
+            path: path.to_path_buf(),
+            detail: "`read_only` is set".to_owned(),
+        });
+    }
+    create(path)?;
+    let connection = Connection::open_with_flags(path, open_flags(settings))?;
+    connection.pragma_update(None, "synchronous", Synchronous::Full as i64)?;
+    connection.busy_timeout(Duration::ZERO)?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match lock_exclusively(&connection, path) {
+            Err(error) if error.is_busy() && Instant::now() < deadline => {
+                std::thread::sleep(PAUSE);
+            }
+            Err(error) if error.is_busy() => {
+                return Err(Error::InUse {
+                    path: path.to_path_buf(),
+                });
+            }
+            result => return result.map(|()| connection),
+        }
+    }
+}
+
+/// In this locking mode the first transaction takes the lock that no other connection to the file
+/// permits, and keeps it; so nobody comes in between it and the switch.
+fn lock_exclusively(connection: &Connection, path: &Path) -> Result<()> {
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    let transaction = Transaction::begin_exclusive(connection)?;
+    transaction.commit()?;
+    leave_wal(connection, path)
+}
+
+/// Makes the database one file.
+pub(super) fn leave_wal(connection: &Connection, path: &Path) -> Result<()> {
+    let wanted = JournalMode::Delete.as_str();
+    let kept = connection.pragma_update_and_check(None, "journal_mode", wanted, |row| row.get(0))?;
+    if kept == wanted {
+        return Ok(());
+    }
+    Err(Error::SettingRefused {
+        path: path.to_path_buf(),
+        name: "journal_mode",
+        wanted: wanted.to_owned(),
+        kept,
+    })
+}
+
+/// Whether both paths lead to one file.
+pub(super) fn is_same_file(path: &Path, other: &Path) -> bool {
+    match (std::fs::canonicalize(path), std::fs::canonicalize(other)) {
+        (Ok(path), Ok(other)) => path == other || is_hard_link(&path, &other),
+        _ => false,
+    }
+}
+
+#[cfg(unix)]
+fn is_hard_link(path: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    let identity = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    identity(path).is_some() && identity(path) == identity(other)
+}
+
+#[cfg(not(unix))]
+fn is_hard_link(_: &Path, _: &Path) -> bool {
+    false
+}
+
 /// The guard is in force for the whole process, from the first opening on.
 fn decide_guard(path: &Path, settings: &Settings) -> Result<()> {
     let status = if settings.lock_guard {
@@ -131,7 +236,7 @@ fn open_flags(settings: &Settings) -> OpenFlags {
 }
 
 /// Makes the file, readable by its owner only, if it is not there; true if it was made.
-fn create(path: &Path) -> Result<bool> {
+pub(super) fn create(path: &Path) -> Result<bool> {
     let failed = |error: std::io::Error| match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Error::ReadOnly {
             path: path.to_path_buf(),

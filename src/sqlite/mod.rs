@@ -1,5 +1,6 @@
 //! The SQLite store.
 
+mod backup;
 mod checkpointer;
 mod chunks;
 mod convert;
@@ -23,9 +24,11 @@ mod prepared;
 mod prune;
 mod put;
 mod put_writes;
+mod read_thread;
 mod reader;
 mod rebind;
 mod remove;
+mod restore;
 mod row;
 mod schema;
 mod settings;
@@ -37,7 +40,9 @@ mod sweep;
 mod sync;
 mod transaction;
 mod vacuum;
+mod verify;
 mod workers;
+mod write_thread;
 mod writer;
 
 pub use manager::Location;
@@ -45,17 +50,19 @@ pub use settings::{
     AutoVacuum, FormatChoice, JournalMode, OnForeignSqlite, Settings, Synchronous, TempStore,
 };
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::backend::Backend;
 use crate::error::Result;
 use crate::model::{
-    ChannelHistory, CheckpointKey, Conversion, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedWrites,
-    Format, Garbage, ListFilter, Opened, Page, Removal, Stats, Storage, StoredTuple, StoredWrite,
-    SweepProgress, Swept, Vacuumed,
+    ChannelHistory, CheckpointKey, Conversion, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedRow,
+    EncodedWrites, Format, Garbage, ListFilter, Opened, Page, Pages, Removal, Stats, Storage, StoredTuple,
+    StoredWrite, SweepProgress, Swept, ThreadPage, Vacuumed, Verified,
 };
 use crate::pending::Pending;
 use crate::shape::ShapeBook;
+use crate::stepwise::Stepwise;
 use engine::Engine;
 use job::TypedJob;
 use put_writes::PutWrites;
@@ -270,5 +277,53 @@ impl Backend for SqliteBackend {
                 )
             },
         )
+    }
+
+    fn backup(&self, target: PathBuf) -> Result<Stepwise<Pages>> {
+        backup::backup(Arc::clone(&self.engine), target)
+    }
+
+    fn restore(&self, source: PathBuf) -> Result<Stepwise<Pages>> {
+        restore::restore(Arc::clone(&self.engine), source)
+    }
+
+    fn integrity(&self) -> Pending<Vec<String>> {
+        self.engine.read(Vec::new, verify::integrity)
+    }
+
+    fn verify(&self, after: Option<CheckpointKey>) -> Pending<Verified> {
+        self.engine.read(Verified::default, move |transaction| {
+            verify::verify(transaction, after.as_ref())
+        })
+    }
+
+    fn thread_ids(&self, limit: usize) -> Pending<Vec<String>> {
+        self.engine.read(Vec::new, move |transaction| {
+            read_thread::thread_ids(transaction, limit)
+        })
+    }
+
+    fn read_thread(&self, thread_id: String, after: Option<(String, String)>) -> Pending<ThreadPage> {
+        self.engine.read(ThreadPage::default, move |transaction| {
+            read_thread::read_thread(transaction, &thread_id, after.as_ref())
+        })
+    }
+
+    fn write_thread(&self, rows: Vec<EncodedRow>) -> Pending<()> {
+        let bytes = rows.iter().map(EncodedRow::bytes).sum();
+        self.engine.write_prepared(bytes, move |shared, order, done| {
+            let mut rows: Vec<_> = rows
+                .into_iter()
+                .map(|row| write_thread::Row::new(row, shared))
+                .collect();
+            Box::new(TypedJob {
+                order,
+                work: move |transaction: &WriteTransaction<'_>| {
+                    write_thread::write_thread(transaction, &mut rows)
+                },
+                value: None,
+                done,
+            })
+        })
     }
 }

@@ -48,10 +48,10 @@ impl ToSql for Data<'_> {
 impl Prepared {
     pub(super) fn new(kind: Kind, value: TypedValue, chunkable: bool, base: Option<Arc<Known>>) -> Self {
         Self {
+            chunkable: chunkable && value.is_plain(),
             value,
             kind,
             base,
-            chunkable,
             divided: None,
         }
     }

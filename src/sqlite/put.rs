@@ -35,13 +35,13 @@ pub(super) fn job(
 }
 
 /// A checkpoint that is ready to be stored.
-struct Put {
+pub(super) struct Put {
     checkpoint: EncodedCheckpoint,
     prepared: Prepared,
 }
 
 impl Put {
-    fn new(checkpoint: EncodedCheckpoint, shared: &Shared) -> Self {
+    pub(super) fn new(checkpoint: EncodedCheckpoint, shared: &Shared) -> Self {
         let key = &checkpoint.key;
         let is_compact = shared.format() == Format::Compact;
         let base = is_compact.then(|| shared.chunks.get(&key.thread_id, &key.checkpoint_ns));
@@ -55,7 +55,7 @@ impl Put {
     }
 
     /// What is known of the namespace once this is committed.
-    fn run(&mut self, transaction: &WriteTransaction<'_>) -> Result<Option<Known>> {
+    pub(super) fn run(&mut self, transaction: &WriteTransaction<'_>) -> Result<Option<Known>> {
         let checkpoint = &self.checkpoint;
         let key = &checkpoint.key;
         let columns = self.prepared.store(transaction, &binding(checkpoint))?;

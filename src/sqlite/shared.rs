@@ -211,6 +211,12 @@ impl Shared {
         writer.map_or(self.opened.format, |writer| writer.format())
     }
 
+    /// Whether no other saver, and no call, uses the connections.
+    pub(super) fn is_last(self: &Arc<Self>) -> bool {
+        let _open = lock(&OPEN);
+        Arc::strong_count(self) == 1
+    }
+
     /// Runs `job` on a reader.
     pub(super) fn with_reader<T>(
         &self,
@@ -369,6 +375,23 @@ impl Drop for Shared {
         if self.identity.is_some() {
             LIVE.fetch_sub(1, Ordering::SeqCst);
         }
+    }
+}
+
+/// Connections of a long verb, outside the table. Without the lock guard a child that is forked
+/// meanwhile may not use the library.
+pub(super) struct Unlisted(());
+
+impl Unlisted {
+    pub(super) fn new() -> Self {
+        LIVE.fetch_add(1, Ordering::SeqCst);
+        Self(())
+    }
+}
+
+impl Drop for Unlisted {
+    fn drop(&mut self) {
+        LIVE.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

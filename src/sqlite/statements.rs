@@ -1,6 +1,8 @@
 //! Every SQL text but the schema's. User input is bound, never spliced: the only text that is put
 //! together comes from the closed set of fragments in [`list_keys`].
 
+pub(super) mod maintenance;
+
 use crate::model::{FilterValue, ListFilter};
 
 /// The metadata as text, NULL where it is no JSON. It may hold NaN, hence JSON5 (2).
@@ -63,6 +65,8 @@ WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3";
 /// The statements on `writes` that order by `task_path`, in the order of `writes_sort_key`. A file
 /// from before that column that cannot be migrated, being read-only, is read as if it were `''`.
 pub(super) struct WriteStatements {
+    /// Where the writes of a checkpoint belong, in the order of `by_checkpoint`.
+    pub(super) places: &'static str,
     /// The writes of a checkpoint.
     pub(super) by_checkpoint: &'static str,
     /// The writes of a checkpoint to one channel.
@@ -72,6 +76,10 @@ pub(super) struct WriteStatements {
 }
 
 pub(super) const WITH_TASK_PATH: WriteStatements = WriteStatements {
+    places: "
+SELECT task_path, idx FROM writes
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3
+ORDER BY task_path, task_id, idx",
     by_checkpoint: "
 SELECT task_id, channel, type, value, task_path, idx FROM writes
 WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3
@@ -90,6 +98,10 @@ LEFT JOIN writes AS w ON w.thread_id = c.thread_id AND w.checkpoint_ns = c.check
 };
 
 pub(super) const WITHOUT_TASK_PATH: WriteStatements = WriteStatements {
+    places: "
+SELECT '', idx FROM writes
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3
+ORDER BY task_id, idx",
     by_checkpoint: "
 SELECT task_id, channel, type, value, '', idx FROM writes
 WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3

@@ -39,6 +39,12 @@ impl<'a> Transaction<'a> {
         Ok(Self(Some(connection)))
     }
 
+    /// Waits for nobody, and lets nobody in.
+    pub(super) fn begin_exclusive(connection: &'a Connection) -> Result<Self> {
+        execute(connection, sql::maintenance::LOCK_EXCLUSIVELY)?;
+        Ok(Self(Some(connection)))
+    }
+
     /// Takes charge of a transaction that is open.
     pub(super) fn resume(connection: &'a Connection) -> Self {
         Self(Some(connection))

@@ -1,0 +1,165 @@
+"""The verbs on the whole database.
+
+Each verb's work is one generator of steps (`_bridge`), so its two colours cannot differ.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from langgraph_checkpoint_rust._bridge import arun, run
+from langgraph_checkpoint_rust._saver import Saver
+from langgraph_checkpoint_rust.reports import CopyReport, Finding, VerifyReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    from langgraph_checkpoint_rust._bridge import Steps
+    from langgraph_checkpoint_rust._core import Copying
+
+    Progress: TypeAlias = Callable[[int, int], object] | None
+    StrPath: TypeAlias = str | os.PathLike[str]
+
+
+class MaintenanceVerbs(Saver):
+    """`backup`, `restore` and `verify`."""
+
+    def backup(self, path: StrPath, *, progress: Progress = None) -> CopyReport:
+        """Copies the database, as of one moment, to a new file, while others go on reading and writing.
+
+        To copy the file by other means loses the commits that are still in the WAL. The copy is one
+        file, readable by its owner only, that every saver and SQLite itself can open. While it is made
+        the WAL cannot start afresh, so it grows with what is written meanwhile; in `journal_mode="DELETE"`
+        writers wait for it. It leaves a killed process as an empty database, never as half of one.
+
+        Args:
+            path: The file to make. Missing directories are made.
+            progress: Called with the pages copied and the pages there are, some 100 times a second, with
+                nothing locked. What it raises ends the backup and leaves no file, unless all is copied.
+
+        Returns:
+            How much was copied.
+
+        Raises:
+            FileExistsError: If the file exists: nothing is overwritten.
+            DiskFullError: If no space is left for it; it is removed again.
+
+        Example:
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> with RustSqliteSaver("app.db") as saver:
+            ...     report = saver.backup("backup.db", progress=lambda done, total: None)
+            >>> report.bytes == report.pages * 4096
+            True
+        """
+        return run(self._backup(path, progress))
+
+    async def abackup(self, path: StrPath, *, progress: Progress = None) -> CopyReport:
+        """As `backup`. `progress` is called in the awaiting task; a cancelled backup leaves no file."""
+        await self._store.resolve()
+        return await arun(self._backup(path, progress))
+
+    def _backup(self, path: StrPath, progress: Progress) -> Steps[CopyReport]:
+        yield from self._open()
+        return (yield from _copied(self._store.backend.backup(os.fspath(path)), progress))
+
+    def restore(self, path: StrPath, *, progress: Progress = None) -> CopyReport:
+        """Replaces all that the database holds by what a backup holds, in place and all at once.
+
+        The backup is checked first. The saver lets go of the file meanwhile, and its verbs raise
+        `DatabaseInUseError`; afterwards it goes on with the new content. A killed process leaves the old
+        content or the new.
+
+        Args:
+            path: A backup, or any other database of checkpoints.
+            progress: As in `backup`. What it raises leaves the old content, unless all is copied.
+
+        Returns:
+            How much was copied.
+
+        Raises:
+            DatabaseInUseError: If another process, another saver or a call of this process uses the
+                database; in `journal_mode="DELETE"` a process shows only while it reads or writes.
+            DatabaseCorruptError: If the backup is damaged or no database.
+            ValueError: If it holds no checkpoints or is the database itself, or this saver is in memory.
+
+        Example:
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> with RustSqliteSaver("app.db") as saver:
+            ...     made = saver.backup("backup.db")
+            ...     saver.restore("backup.db").pages == made.pages
+            True
+        """
+        return run(self._restore(path, progress))
+
+    async def arestore(self, path: StrPath, *, progress: Progress = None) -> CopyReport:
+        """As `restore`. `progress` is called in the awaiting task."""
+        await self._store.resolve()
+        return await arun(self._restore(path, progress))
+
+    def _restore(self, path: StrPath, progress: Progress) -> Steps[CopyReport]:
+        return (yield from _copied(self._store.backend.restore(os.fspath(path)), progress))
+
+    def verify(self, *, progress: Callable[[int], object] | None = None) -> VerifyReport:
+        """Reads all that is stored to its end, without importing a class, and runs SQLite's own check.
+
+        The rows are read in slices. SQLite's check reads the file in one transaction, during which the
+        WAL cannot start afresh; Ctrl-C and cancellation stop it.
+
+        Args:
+            progress: Called after each slice with the checkpoints looked at, with nothing locked. What
+                it raises ends the verb.
+
+        Returns:
+            What was found, by thread; `is_ok` says whether all can be read. What only its serializer can
+            read, such as encrypted data, is taken as it is.
+
+        Example:
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> RustSqliteSaver(":memory:").verify().is_ok
+            True
+        """
+        return run(self._verify(progress))
+
+    async def averify(self, *, progress: Callable[[int], object] | None = None) -> VerifyReport:
+        """As `verify`."""
+        await self._store.resolve()
+        return await arun(self._verify(progress))
+
+    def _verify(self, progress: Callable[[int], object] | None) -> Steps[VerifyReport]:
+        yield from self._open()
+        checkpoints = writes = 0
+        found: tuple[list[Finding], ...] = ([], [], [])
+        after = None
+        while True:
+            more, more_writes, *findings, after = yield self._store.backend.verify(after)
+            checkpoints += more
+            writes += more_writes
+            for known, new in zip(found, findings, strict=True):
+                known.extend(Finding(*fields) for fields in new)
+            if progress is not None:
+                progress(checkpoints)
+            if after is None:
+                break
+        integrity = yield self._store.backend.integrity()
+        return VerifyReport(checkpoints, writes, tuple(integrity), *map(tuple, found))
+
+
+def _copied(copying: Copying, progress: Progress) -> Steps[CopyReport]:
+    since = time.monotonic()
+    while True:
+        over, done, total, page_size = yield copying.step()
+        if over:
+            break
+        if progress is not None:
+            try:
+                progress(done, total)
+            except BaseException:
+                yield copying.abandon()
+                raise
+    seconds = time.monotonic() - since
+    if progress is not None:
+        progress(total, total)
+    return CopyReport(total, total * page_size, seconds)
