@@ -21,6 +21,7 @@ from helpers import (
     config_of,
     id_of,
     put_chain,
+    query,
     rows,
     start_python,
 )

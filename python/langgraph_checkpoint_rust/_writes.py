@@ -81,8 +81,9 @@ class WriteVerbs(Saver):
         parent = _config.checkpoint_id(config)
         typed = _serialize.dumps(self.serde, checkpoint, "the checkpoint")
         encoded = _metadata.dumps(config, metadata)
-        yield from self._open()
+        # First, so that no later write overtakes it while the file is opened.
         yield self._store.backend.put(key, parent, typed, encoded, self._chunkable)
+        yield from self._open()
         return _tuples.config_of(config["configurable"]["thread_id"], key[1], checkpoint_id)
 
     def put_writes(
@@ -140,8 +141,9 @@ class WriteVerbs(Saver):
             for index, (channel, value) in enumerate(writes)
         ]
         replace = all(channel in WRITES_IDX_MAP for _, channel, _ in encoded)
-        yield from self._open()
+        # First, so that no later write overtakes it while the file is opened.
         yield self._store.backend.put_writes(key, task_id, task_path, replace, encoded, self._chunkable)
+        yield from self._open()
 
     def _dumps_write(self, channel: str, value: Any) -> Any:
         return _serialize.dumps(self.serde, value, f"the write to channel `{channel}`")
