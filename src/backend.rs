@@ -80,6 +80,9 @@ pub trait Backend: Send + Sync {
     /// Some threads that have chunks and sort after `after`.
     fn chunked_threads(&self, after: String) -> Pending<Vec<String>>;
 
+    /// Writes the store anew without its free pages, in one go.
+    fn rebuild(&self) -> Pending<()>;
+
     /// What the state of a thread costs, or that of all.
     fn storage(&self, thread_id: Option<String>) -> Pending<Storage>;
 

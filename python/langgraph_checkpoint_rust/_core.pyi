@@ -69,7 +69,6 @@ class Removal:
     """What a verb found to be removed; its length is the number of steps."""
 
     def __len__(self) -> int: ...
-
     @property
     def thread_ids(self) -> set[str]:
         """The threads that lose something."""
@@ -194,7 +193,7 @@ class SqliteBackend:
         """Finds the chunks of a thread that nothing refers to. Result: `Garbage`."""
 
     def sweep(self, garbage: Garbage, progress: tuple[int, int]) -> Call:
-        """Deletes a slice of them. Result: whether the thread changed since, and what to go on from or None."""
+        """Deletes a slice of them. Result: whether the thread changed, and what to go on from or None."""
 
     def convert(self, target: str, progress: ConversionProgress | None) -> Call:
         """Converts a slice of the file. Result: `ConversionProgress | None`: what to go on from."""
@@ -204,6 +203,9 @@ class SqliteBackend:
 
     def chunked_threads(self, after: str) -> Call:
         """Some threads that have chunks, in order. Result: `list[str]`."""
+
+    def rebuild(self) -> Call:
+        """Writes the file anew without its free pages, while other writers wait."""
 
     def storage(self, thread_id: str | None) -> Call:
         """What the state costs. Result: `StorageFigures`."""

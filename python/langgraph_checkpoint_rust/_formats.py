@@ -41,16 +41,19 @@ class Compacted(TypedDict):
 class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
     """`upgrade`, `downgrade` and `compact`."""
 
-    def upgrade(self, *, backup: str | Path | None = None, progress: Progress = None) -> None:
+    def upgrade(
+        self, *, backup: str | Path | None = None, vacuum: bool = True, progress: Progress = None
+    ) -> None:
         """Converts the file to the compact format, while others go on using it.
 
         Each row that is converted is read back and compared before it is committed. If the call is
         interrupted, the file is as good as before, and the next call does the rest. Processes that run an
         older version of this package, or `langgraph-checkpoint-sqlite`, are refused from the first moment.
-        The space that becomes free is used again; `compact()` gives it back where the file can shrink.
+        Last, the file is written anew without the space that became free: other writers wait for that.
 
         Args:
             backup: Where a copy of the file goes first; None for none.
+            vacuum: Whether to write the file anew; else `compact(full=True)` does it later.
             progress: Called with rows done and all rows, now and then; what it raises ends the call.
 
         Raises:
@@ -65,12 +68,14 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
             >>> saver.format
             'compact'
         """
-        run(self._convert("compact", backup, progress))
+        run(self._convert("compact", backup, progress, vacuum=vacuum))
 
-    async def aupgrade(self, *, backup: str | Path | None = None, progress: Progress = None) -> None:
+    async def aupgrade(
+        self, *, backup: str | Path | None = None, vacuum: bool = True, progress: Progress = None
+    ) -> None:
         """As `upgrade`."""
         await self._store.resolve()
-        await arun(self._convert("compact", backup, progress))
+        await arun(self._convert("compact", backup, progress, vacuum=vacuum))
 
     def downgrade(self, *, backup: str | Path | None = None, progress: Progress = None) -> None:
         """Converts the file to the format of `langgraph-checkpoint-sqlite`, row for row as it writes them.
@@ -102,7 +107,12 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
         await arun(self._convert("interop", backup, progress))
 
     def _convert(
-        self, target: Literal["compact", "interop"], backup: str | Path | None, progress: Progress
+        self,
+        target: Literal["compact", "interop"],
+        backup: str | Path | None,
+        progress: Progress,
+        *,
+        vacuum: bool = False,
     ) -> Steps[None]:
         yield from self._open()
         self._check_space()
@@ -116,7 +126,9 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
                 progress(total if done is None else min(done[2], total), total)
             if done is None:
                 self._store.format = target
-                return
+                break
+        if vacuum:
+            yield self._store.backend.rebuild()
 
     def _check_space(self) -> None:
         """A conversion adds its result before the old rows' space is free, and logs both."""
@@ -130,13 +142,15 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
                 "nothing was changed; free space and retry"
             )
 
-    def compact(self, *, progress: Callable[[int], object] | None = None) -> Compacted:
+    def compact(self, *, full: bool = False, progress: Callable[[int], object] | None = None) -> Compacted:
         """Deletes chunks that nothing refers to, and gives free pages back to the file system.
 
         Runs in slices of at most 250 ms, beside other writers. What is stored stays; only what an
         interrupted verb, a replaced checkpoint or a foreign DELETE left behind goes.
 
         Args:
+            full: Writes the whole file anew (`VACUUM`): the only way for a file that cannot shrink, which can
+                from then on. Other writers wait for all of it, and it takes twice the file's space.
             progress: Called with the number of threads done, now and then; what it raises ends the call.
 
         Returns:
@@ -151,14 +165,16 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
             >>> RustSqliteSaver(":memory:").compact()["chunks"]
             0
         """
-        return run(self._compact(progress))
+        return run(self._compact(full, progress))
 
-    async def acompact(self, *, progress: Callable[[int], object] | None = None) -> Compacted:
+    async def acompact(
+        self, *, full: bool = False, progress: Callable[[int], object] | None = None
+    ) -> Compacted:
         """As `compact`."""
         await self._store.resolve()
-        return await arun(self._compact(progress))
+        return await arun(self._compact(full, progress))
 
-    def _compact(self, progress: Callable[[int], object] | None) -> Steps[Compacted]:
+    def _compact(self, full: bool, progress: Callable[[int], object] | None) -> Steps[Compacted]:
         yield from self._open()
         backend = self._store.backend
         done = chunks = pages = 0
@@ -170,6 +186,9 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
             done += len(threads)
             if progress is not None:
                 progress(done)
+        if full:
+            self._check_space()
+            yield backend.rebuild()
         freed = 1
         while freed:
             can_shrink, freed, left = yield backend.vacuum()

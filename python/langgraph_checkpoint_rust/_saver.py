@@ -157,12 +157,12 @@ class Saver(BaseCheckpointSaver[str]):
 
         Args:
             thread_id: Only this thread's state.
-            by: `"channel"` for the state's cost by channel, of all threads if none is named. Reads every row's
-                inline bytes: some 2 µs a checkpoint.
+            by: `"channel"` for the state's cost by channel, of all threads if none is named. Reads the
+                inline bytes of every row.
 
         Returns:
             Without arguments, of all savers of the file in this process: `writer`: `groups` and `jobs`
-            committed, `largest_group` in jobs, `void_groups` that SQLite rolled back as a whole, jobs `queued`
+            committed, `largest_group` in jobs, `void_groups` that SQLite rolled back whole, jobs `queued`
             now, `lock_waits` for other processes. `readers`: connections `open` and `idle`, and `size`, the
             most. `wal`: its `bytes`; its `pages` and `checkpointed_pages` at the last checkpoint;
             `checkpoints` run, and those that a reader of another process `blocked`. `lock_guard`: its

@@ -222,6 +222,10 @@ impl PySqliteBackend {
         Ok(PyCall::new(threads, |py, threads| object(py, threads?)))
     }
 
+    fn rebuild(&self) -> PyResult<PyCall> {
+        Ok(acknowledged(self.verbs()?.rebuild()))
+    }
+
     fn storage(&self, thread_id: Option<String>) -> PyResult<PyCall> {
         Ok(PyCall::new(self.verbs()?.storage(thread_id), |py, storage| {
             let storage = storage?;

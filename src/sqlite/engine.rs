@@ -301,7 +301,7 @@ impl Engine {
         }
     }
 
-    fn sorted<T>(&self, since: Instant, result: Result<T>) -> Result<T> {
+    pub(super) fn sorted<T>(&self, since: Instant, result: Result<T>) -> Result<T> {
         result.map_err(|error| error.at(self.location.path(), since.elapsed()))
     }
 }
@@ -514,8 +514,8 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// Runs a read that must open the database first on a thread of its own.
-fn elsewhere<T: Send + 'static>(done: Done<T>, call: impl FnOnce() -> Result<T> + Send + 'static) {
+/// Runs a call that may take long on a thread of its own.
+pub(super) fn elsewhere<T: Send + 'static>(done: Done<T>, call: impl FnOnce() -> Result<T> + Send + 'static) {
     let both = Arc::new(Mutex::new(Some((done, call))));
     let there = Arc::clone(&both);
     let take_and_run = |both: &Mutex<Option<(Done<T>, _)>>| {

@@ -27,6 +27,7 @@ mod put_writes;
 mod read_thread;
 mod reader;
 mod rebind;
+mod rebuild;
 mod remove;
 mod restore;
 mod row;
@@ -230,6 +231,10 @@ impl Backend for SqliteBackend {
         self.engine.read(Vec::new, move |transaction| {
             sweep::chunked_threads(transaction, &after)
         })
+    }
+
+    fn rebuild(&self) -> Pending<()> {
+        Pending::new(rebuild::Rebuild(Arc::clone(&self.engine)))
     }
 
     fn storage(&self, thread_id: Option<String>) -> Pending<Storage> {

@@ -283,6 +283,8 @@ pub(super) const CHUNKED_THREADS: &str = "
 SELECT thread_id FROM checkpoint_threads WHERE thread_id > ?1 ORDER BY thread_id LIMIT 256";
 pub(super) const AUTO_VACUUM: &str = "PRAGMA auto_vacuum";
 pub(super) const FREELIST_COUNT: &str = "PRAGMA freelist_count";
+pub(super) const CHOOSE_INCREMENTAL: &str = "PRAGMA auto_vacuum = INCREMENTAL";
+pub(super) const VACUUM: &str = "VACUUM";
 /// Each step of it frees one page.
 pub(super) const INCREMENTAL_VACUUM: &str = "PRAGMA incremental_vacuum";
 

@@ -444,13 +444,17 @@ impl Writer {
         }
     }
 
-    /// Runs `job` on the writer's connection, for a database that has no other.
+    /// Runs `job` on the writer's connection, between two groups.
     pub(super) fn with_connection<T>(&self, job: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let _pass = gate::enter();
         let mut slot = lock(&self.connection);
+        let slot = &mut *slot;
         let connection = match &mut slot.connection {
             Some(connection) => connection,
-            empty => empty.insert((self.reopen)()?),
+            empty => {
+                slot.format = None;
+                empty.insert((self.reopen)()?)
+            }
         };
         job(connection)
     }
