@@ -261,7 +261,9 @@ def test_a_child_of_a_fork_without_the_guard_is_told(path: Path, tmp_path: Path)
     saver.backup(sys.argv[2], progress=fork)
     print(os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]))
     saver.restore(sys.argv[2])
-    print(len(list(saver.list(config_of("big"), limit=5))))
+    saver.export_thread("big", sys.argv[2] + ".thread")
+    saver.import_thread(sys.argv[2] + ".thread", thread_id="copy")
+    print(len(list(saver.list(config_of("copy"), limit=5))))
     """
     assert run_python(code, path, tmp_path / "backup.db") == "7\n5\n"
     assert query(tmp_path / "backup.db", "PRAGMA integrity_check") == [("ok",)]
