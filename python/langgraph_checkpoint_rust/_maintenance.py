@@ -34,7 +34,7 @@ class MaintenanceVerbs(Saver):
         To copy the file by other means loses the commits that are still in the WAL. The copy is one
         file, readable by its owner only, that every saver and SQLite itself can open. While it is made
         the WAL cannot start afresh, so it grows with what is written meanwhile; in `journal_mode="DELETE"`
-        writers wait for it. It leaves a killed process as an empty database, never as half of one.
+        writers wait for it. A process that is killed meanwhile leaves an empty database, never half of one.
 
         Args:
             path: The file to make. Missing directories are made.
