@@ -154,7 +154,19 @@ impl<T: Send + 'static> Work<()> for AbandonWork<T> {
     }
 
     fn then(self: Box<Self>, done: Done<()>) -> Cancel {
-        Box::new(StepWork(Arc::clone(&self.0))).then(Box::new(move |_| done(Ok(()))))
+        let ended = Ended(Some(done));
+        Box::new(StepWork(Arc::clone(&self.0))).then(Box::new(move |_| drop(ended)))
+    }
+}
+
+/// Tells that a verb is over, whether it answered or was gone before.
+struct Ended(Option<Done<()>>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if let Some(done) = self.0.take() {
+            done(Ok(()));
+        }
     }
 }
 

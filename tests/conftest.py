@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 _unhurried = [HealthCheck.too_slow, HealthCheck.data_too_large]
 NEEDS_SORTED_WRITES = {
+    "test_copy_from.py::test_rows_equal_upstreams_where_the_interface_tells_all",
     "test_delta_channels.py::test_a_fan_out_rebuilds_the_same_state_as_in_memory",
     "test_delta_channels.py::test_a_slow_put_with_fast_put_writes_and_a_prune_in_between_loses_nothing",
     "test_delta_channels.py::test_history_equals_upstreams",
     "test_delta_channels.py::test_history_of_a_fan_out_with_forks_equals_in_memorys",
     "test_delta_channels.py::test_history_of_rows_without_task_path_equals_in_memorys",
+    "test_export_thread.py::test_rows_are_the_same_byte_for_byte",
     "test_interop.py::test_a_file_that_one_wrote_the_other_reads_continues_and_lists",
     "test_interop.py::test_a_golden_file_is_continued_as_upstream_continues_it",
     "test_interop.py::test_all_verbs_add_nothing_to_the_schema_of_an_upstream_file",

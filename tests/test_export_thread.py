@@ -142,3 +142,14 @@ def test_an_export_is_verified_and_read_only(saver: Verbs, tmp_path: Path) -> No
     with RustSqliteSaver(target, read_only=True) as exported:
         assert exported.verify().is_ok
     assert target.read_bytes() == content
+
+
+def test_any_database_with_one_thread_is_imported(saver: Verbs, tmp_path: Path) -> None:
+    """Also while its own saver has it open."""
+    with UpstreamSaver.from_conn_string(str(tmp_path / "theirs.db")) as theirs:
+        fill(theirs)
+    with RustSqliteSaver(tmp_path / "ours.db") as ours:
+        fill(ours)
+        assert saver.import_thread(tmp_path / "ours.db", thread_id="ours") == FILLED
+    assert saver.import_thread(tmp_path / "theirs.db", thread_id="theirs") == FILLED
+    assert saver.verify().is_ok

@@ -5,6 +5,7 @@ Each verb's work is one generator of steps (`_bridge`), so its two colours canno
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ class MaintenanceVerbs(Saver):
         To copy the file by other means loses the commits that are still in the WAL. The copy is one
         file, readable by its owner only, that every saver and SQLite itself can open. While it is made
         the WAL cannot start afresh, so it grows with what is written meanwhile; in `journal_mode="DELETE"`
-        writers wait for it. It leaves a killed process as an empty database, never as half of one.
+        writers wait for it. A process that is killed meanwhile leaves an empty database, never half of one.
 
         Args:
             path: The file to make. Missing directories are made.
@@ -54,16 +55,14 @@ class MaintenanceVerbs(Saver):
             >>> report.bytes == report.pages * 4096
             True
         """
-        return run(self._backup(path, progress))
+        run(self._open())
+        return _carry_out(self._store.backend.backup(os.fspath(path)), progress)
 
     async def abackup(self, path: StrPath, *, progress: Progress = None) -> CopyReport:
         """As `backup`. `progress` is called in the awaiting task; a cancelled backup leaves no file."""
         await self._store.resolve()
-        return await arun(self._backup(path, progress))
-
-    def _backup(self, path: StrPath, progress: Progress) -> Steps[CopyReport]:
-        yield from self._open()
-        return (yield from _copied(self._store.backend.backup(os.fspath(path)), progress))
+        await arun(self._open())
+        return await _acarry_out(self._store.backend.backup(os.fspath(path)), progress)
 
     def restore(self, path: StrPath, *, progress: Progress = None) -> CopyReport:
         """Replaces all that the database holds by what a backup holds, in place and all at once.
@@ -92,15 +91,12 @@ class MaintenanceVerbs(Saver):
             ...     saver.restore("backup.db").pages == made.pages
             True
         """
-        return run(self._restore(path, progress))
+        return _carry_out(self._store.backend.restore(os.fspath(path)), progress)
 
     async def arestore(self, path: StrPath, *, progress: Progress = None) -> CopyReport:
         """As `restore`. `progress` is called in the awaiting task."""
         await self._store.resolve()
-        return await arun(self._restore(path, progress))
-
-    def _restore(self, path: StrPath, progress: Progress) -> Steps[CopyReport]:
-        return (yield from _copied(self._store.backend.restore(os.fspath(path)), progress))
+        return await _acarry_out(self._store.backend.restore(os.fspath(path)), progress)
 
     def verify(self, *, progress: Callable[[int], object] | None = None) -> VerifyReport:
         """Reads all that is stored to its end, without importing a class, and runs SQLite's own check.
@@ -147,6 +143,26 @@ class MaintenanceVerbs(Saver):
         return VerifyReport(checkpoints, writes, tuple(integrity), *map(tuple, found))
 
 
+def _carry_out(copying: Copying, progress: Progress) -> CopyReport:
+    try:
+        return run(_copied(copying, progress))
+    except BaseException:
+        run(_abandoned(copying))
+        raise
+
+
+async def _acarry_out(copying: Copying, progress: Progress) -> CopyReport:
+    try:
+        return await arun(_copied(copying, progress))
+    except BaseException:
+        await asyncio.shield(arun(_abandoned(copying)))
+        raise
+
+
+def _abandoned(copying: Copying) -> Steps[None]:
+    yield copying.abandon()
+
+
 def _copied(copying: Copying, progress: Progress) -> Steps[CopyReport]:
     since = time.monotonic()
     while True:
@@ -154,11 +170,7 @@ def _copied(copying: Copying, progress: Progress) -> Steps[CopyReport]:
         if over:
             break
         if progress is not None:
-            try:
-                progress(done, total)
-            except BaseException:
-                yield copying.abandon()
-                raise
+            progress(done, total)
     seconds = time.monotonic() - since
     if progress is not None:
         progress(total, total)

@@ -23,7 +23,6 @@ from langgraph_checkpoint_rust._core import SqliteBackend
 from langgraph_checkpoint_rust._saver import Saver
 from langgraph_checkpoint_rust._tuples import config_of
 from langgraph_checkpoint_rust.reports import TransferReport
-from langgraph_checkpoint_rust.settings import SqliteSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,10 +32,17 @@ if TYPE_CHECKING:
     from langgraph_checkpoint_rust._bridge import Steps
     from langgraph_checkpoint_rust._maintenance import Progress, StrPath
     from langgraph_checkpoint_rust._rows import Key, PlacedWrite, ThreadRow
+    from langgraph_checkpoint_rust.settings import SqliteOptions, SqliteSettings
 
 _ON_EXISTING = ("refuse", "replace")
-_EXPORT = SqliteSettings(journal_mode="DELETE", synchronous="FULL", auto_vacuum="NONE", pool_size=1)
-_IMPORT = SqliteSettings(journal_mode="DELETE", read_only=True, pool_size=1)
+_EXPORT: SqliteOptions = {
+    "journal_mode": "DELETE",
+    "synchronous": "FULL",
+    "auto_vacuum": "NONE",
+    "read_only": False,
+}
+_IMPORT: SqliteOptions = {"journal_mode": "DELETE", "read_only": True}
+"""What differs from the saver's own settings."""
 
 
 class TransferVerbs(Saver):
@@ -69,13 +75,13 @@ class TransferVerbs(Saver):
             >>> saver.import_thread("thread.db", thread_id="2").checkpoints
             1
         """
-        with _NewFile(path) as target:
+        with _NewFile(path, self.settings) as target:
             return run(self._export_thread(str(thread_id), target))
 
     async def aexport_thread(self, thread_id: str, path: StrPath) -> TransferReport:
         """As `export_thread`."""
         await self._store.resolve()
-        async with _NewFile(path) as target:
+        async with _NewFile(path, self.settings) as target:
             return await arun(self._export_thread(str(thread_id), target))
 
     def _export_thread(self, thread_id: str, target: SqliteBackend) -> Steps[TransferReport]:
@@ -116,7 +122,7 @@ class TransferVerbs(Saver):
             >>> saver.import_thread("thread.db", on_existing="replace") == exported
             True
         """
-        source = _imported_file(path, on_existing)
+        source = _imported_file(path, on_existing, self.settings)
         try:
             found, target = run(self._prepare_import(source, thread_id, on_existing))
             try:
@@ -132,7 +138,7 @@ class TransferVerbs(Saver):
     ) -> TransferReport:
         """As `import_thread`."""
         await self._store.resolve()
-        source = _imported_file(path, on_existing)
+        source = _imported_file(path, on_existing, self.settings)
         try:
             found, target = await arun(self._prepare_import(source, thread_id, on_existing))
             try:
@@ -285,13 +291,14 @@ def _transferred(
 class _NewFile:
     """A database that is made, and that goes again if the block fails."""
 
-    def __init__(self, path: StrPath) -> None:
+    def __init__(self, path: StrPath, settings: SqliteSettings) -> None:
         self._path = Path(path).absolute()
+        self._settings = settings.replace(_EXPORT)
 
     def __enter__(self) -> SqliteBackend:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.touch(mode=0o600, exist_ok=False)
-        self._backend = SqliteBackend(self._path, _EXPORT)
+        self._backend = SqliteBackend(self._path, self._settings)
         return self._backend
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -309,10 +316,10 @@ class _NewFile:
             self._path.unlink(missing_ok=True)
 
 
-def _imported_file(path: StrPath, on_existing: str) -> SqliteBackend:
+def _imported_file(path: StrPath, on_existing: str, settings: SqliteSettings) -> SqliteBackend:
     if on_existing not in _ON_EXISTING:
         raise ValueError(f"unknown on_existing {on_existing!r}; use one of {', '.join(_ON_EXISTING)}")
-    return SqliteBackend(os.fspath(path), _IMPORT)
+    return SqliteBackend(os.fspath(path), settings.replace(_IMPORT))
 
 
 def _listings(threads: Sequence[str] | None) -> list[Any]:
