@@ -16,6 +16,7 @@ WORKLOADS = (
     "savers",
     "listing",
     "graphs",
+    "turn",
     "bridge",
     "concurrency",
     "processes",

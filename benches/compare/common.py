@@ -162,11 +162,16 @@ def cell(found: Measurement | None) -> str:
     return number(found.median) if found.count < 3 else f"{number(found.median)} ±{number(spread)}"
 
 
-def times_better(ours: Measurement, theirs: Measurement) -> str:
+def ratio(ours: Measurement, theirs: Measurement) -> float:
+    """How many times better ours is; infinite beside nothing."""
     above, below = (ours.median, theirs.median) if ours.more_is_better else (theirs.median, ours.median)
-    if not below:
+    return above / below if below else float("inf")
+
+
+def times_better(ours: Measurement, theirs: Measurement) -> str:
+    times = ratio(ours, theirs)
+    if times == float("inf"):
         return ""
-    times = above / below
     return f"{times:,.0f}x" if times >= 10 else f"{times:.1f}x" if times >= 1 else f"{times:.2f}x"
 
 

@@ -73,7 +73,7 @@ def run(options: argparse.Namespace, results: Results) -> None:
         if options.only in shape.name:
             grow(results, contenders, shape, 5 if options.quick else shape.turns)
     size = 2 if options.quick else 100
-    large = Shape(f"{size} MB of which a turn changes 4 KB", large_state(size * 1_000_000), turn_number, 5)
+    large = Shape(f"{size} MB of which a turn changes 4 KB", large_state(size * 1_000_000), turn_number, 4)
     if options.only in large.name:
         for each, taken in grow(results, contenders, large, large.turns).items():
             results.add("one turn", "ms", large.name, each.label, taken[1:])

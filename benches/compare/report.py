@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import targets
 from common import ROOT, Measurement, Results, environment_lines, markdown_tables, read, unique
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def main() -> None:
         (directory / f"{results.workload}.md").write_text(text, encoding="utf-8")
         first = results.about.partition("\n")[0].rstrip(":.")
         index.append(f"- [{results.workload}]({results.workload}.md): {first}")
+    index += ["", "## Targets of the design", "", targets.table(found)]
     (directory / "README.md").write_text("\n".join(index) + "\n", encoding="utf-8")
     print(f"{len(found)} pages")
 
