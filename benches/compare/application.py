@@ -3,12 +3,13 @@
 Each user sends the next request when the answer is there; each answer says how many messages the conversation
 has, which is checked. The app is `application_server.py`; this process is the users.
 
-    python benches/compare/application.py [--quick]
+    python benches/compare/application.py [--quick] [--only SAVER]
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -16,8 +17,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
-import httpx
 from common import Results, interleaved, main, quantile
 from contenders import LEVELS, field
 from shapes import TEXT
@@ -33,48 +34,69 @@ SERVER = Path(__file__).with_name("application_server.py")
 
 
 @contextmanager
-def server(contender: Contender, path: Path) -> Iterator[str]:
-    """The app's address."""
+def server(contender: Contender, path: Path) -> Iterator[int]:
+    """The app's port."""
     arguments = [contender.name, contender.synchronous, contender.format, str(path)]
     process = subprocess.Popen([sys.executable, str(SERVER), *arguments], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        yield int(process.stdout.readline())
     finally:
         process.terminate()
         process.wait()
 
 
-async def load(address: str, users: int, requests: int) -> tuple[float, list[float]]:
-    """Requests per second, and milliseconds of each request."""
-    taken: list[float] = []
-    limits = httpx.Limits(max_connections=users, max_keepalive_connections=users)
-    async with httpx.AsyncClient(base_url=address, limits=limits, timeout=60) as client:
+class User:
+    """One connection that stays open. A client library would take more time than the app."""
 
-        async def ask(user: int, turn: int) -> None:
-            response = await client.post(f"/chat/user-{user}", params={"text": TEXT})
-            assert response.json() == 2 * turn, response.text
+    def __init__(self, number: int, port: int) -> None:
+        self.path = f"/chat/user-{number}?{urlencode({'text': TEXT})}"
+        self.port = port
+        self.turns = 0
 
-        async def visit(user: int) -> None:
-            for turn in range(2, requests + 2):
-                started = time.perf_counter()
-                await ask(user, turn)
-                taken.append((time.perf_counter() - started) * 1000)
+    async def connect(self) -> None:
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
 
-        await asyncio.gather(*(ask(user, 1) for user in range(users)))  # connections are open
+    async def ask(self) -> float:
+        """Milliseconds that the answer took; the conversation grows by a question and an answer."""
         started = time.perf_counter()
-        await asyncio.gather(*(visit(user) for user in range(users)))
-        return users * requests / (time.perf_counter() - started), taken
+        self.turns += 1
+        self.writer.write(f"POST {self.path} HTTP/1.1\r\nHost: app\r\nContent-Length: 0\r\n\r\n".encode())
+        status, *headers = (await self.reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
+        (length,) = (int(each.split(b":")[1]) for each in headers if each.startswith(b"content-length"))
+        body = await self.reader.readexactly(length)
+        assert b" 200 " in status, (status, body)
+        assert int(body) == 2 * self.turns
+        return (time.perf_counter() - started) * 1000
+
+
+async def load(port: int, count: int, requests: int) -> tuple[float, list[float]]:
+    """Requests per second, and milliseconds of each request."""
+    users = [User(number, port) for number in range(count)]
+
+    async def visit(user: User) -> list[float]:
+        return [await user.ask() for _ in range(requests)]
+
+    for user in users:
+        await user.connect()
+    await asyncio.gather(*(user.ask() for user in users))
+    started = time.perf_counter()
+    taken = await asyncio.gather(*(visit(user) for user in users))
+    seconds = time.perf_counter() - started
+    for user in users:
+        user.writer.close()
+    return count * requests / seconds, list(itertools.chain(*taken))
 
 
 def run(options: argparse.Namespace, results: Results) -> None:
     users, requests, rounds = (10, 3, 1) if options.quick else (USERS, 8, 3)
-    contenders = field(results, levels=LEVELS[:1] if options.quick else LEVELS)
+    everybody = field(results, levels=LEVELS[:1] if options.quick else LEVELS)
+    contenders = [each for each in everybody if options.only in each.label]
     found: dict[Contender, list[tuple[float, list[float]]]] = {each: [] for each in contenders}
     for _, each in interleaved(contenders, rounds):
         with tempfile.TemporaryDirectory(prefix="bench-") as directory:
-            with server(each, Path(directory) / "app.db") as address:
-                found[each].append(asyncio.run(load(address, users, requests)))
+            with server(each, Path(directory) / "app.db") as port:
+                found[each].append(asyncio.run(load(port, users, requests)))
     case = f"{users} users"
     for each, runs in found.items():
         rates = [rate for rate, _ in runs]

@@ -53,7 +53,9 @@ def main() -> None:
     app = application(Contender(name, synchronous, kind), Path(path))
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listening:
         print(listening.getsockname()[1], flush=True)
-        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
+        # A connection that waits for its busy user is not closed: that would be an error of the load.
+        config = uvicorn.Config(app, log_level="warning", timeout_keep_alive=600)
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 if __name__ == "__main__":
