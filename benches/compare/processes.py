@@ -65,8 +65,8 @@ def run_processes(contender: Contender, path: Path, processes: int, operations: 
 
 
 def run(options: argparse.Namespace, results: Results) -> None:
-    # A process takes two seconds to begin, so there are few repetitions.
-    counts, repetitions, operations = (COUNTS[1:2], 1, 64) if options.quick else (COUNTS, 3, 2048)
+    # A process takes two seconds to begin, and FULL syncs each commit: few repetitions, few operations.
+    counts, repetitions, operations = (COUNTS[1:2], 1, 64) if options.quick else (COUNTS, 2, 512)
     contenders = field(results, memory=False, levels=LEVELS[:1] if options.quick else LEVELS)
     for processes in counts:
         runs: dict[Contender, list[Run]] = {each: [] for each in contenders}
