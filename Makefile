@@ -1,10 +1,11 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-rust test-python test-floor test-faults torture lint lint-rust lint-python format bench bench-engine wheel install dev clean
+.PHONY: help demo test test-rust test-python test-floor test-faults torture lint lint-rust lint-python format bench bench-quick bench-engine wheel install dev clean
 
 PYTHON ?= python3
 VENV := .venv
 FLOOR := .venv-floor
+BENCHES := .venv-benches
 # rustup's cargo, also where the shell has not read its profile.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
@@ -53,10 +54,12 @@ format: $(VENV)/.ready ## Formats all code
 	cargo fmt
 	$(VENV)/bin/ruff check --fix && $(VENV)/bin/ruff format
 
-bench: install ## Measures the savers beside upstream's; QUICK=1 for a smoke test
-	for script in serializer savers bridge concurrency; do \
-		$(VENV)/bin/python benches/compare/$$script.py $(if $(QUICK),--quick) || exit; \
-	done
+bench: wheel $(BENCHES)/.ready ## Measures the savers beside others; within 15 minutes on 2 quiet cores
+	$(BENCHES)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/*.whl
+	$(BENCHES)/bin/python benches/compare $(BENCH_OPTIONS)
+
+bench-quick: BENCH_OPTIONS := --quick --output target/benchmarks-quick
+bench-quick: bench ## The same with small sizes, within 2 minutes: whether it runs, no figures to cite
 
 bench-engine: ## Measures the engine beside its floor, without an interpreter
 	cargo bench --locked --no-default-features
@@ -72,7 +75,7 @@ dev: $(VENV)/.ready ## Builds in place, for work on the Python half
 	. $(VENV)/bin/activate && maturin develop --quiet --release --locked
 
 clean: ## Removes everything that was built
-	rm -rf target dist $(VENV) $(FLOOR) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf target dist $(VENV) $(FLOOR) $(BENCHES) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.ready: pyproject.toml .ci/venv
 	PYTHON=$(PYTHON) .ci/venv $(VENV) --group test --group lint
@@ -80,4 +83,8 @@ $(VENV)/.ready: pyproject.toml .ci/venv
 
 $(FLOOR)/.ready: pyproject.toml .ci/venv
 	PYTHON=$(PYTHON) .ci/venv $(FLOOR) --group floor
+	touch $@
+
+$(BENCHES)/.ready: benches/requirements.txt .ci/venv
+	PYTHON=$(PYTHON) .ci/venv $(BENCHES) --requirement benches/requirements.txt
 	touch $@

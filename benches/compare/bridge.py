@@ -7,18 +7,14 @@
 Beside them the floor: the sync call in place, which blocks the loop. The calls are `get_tuple` of a thread
 that does not exist, and `put_writes` of one small row at `synchronous=NORMAL`: what differs is the way.
 
-Run: `python benches/compare/bridge.py [--quick]`
+    python benches/compare/bridge.py [--quick]
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import importlib.metadata
 import itertools
-import platform
 import queue
-import statistics
 import tempfile
 import threading
 import time
@@ -27,10 +23,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvloop
+from common import Results, interleaved, main
 
-from langgraph_checkpoint_rust import RustSqliteSaver, _bridge, _core
+from langgraph_checkpoint_rust import RustSqliteSaver, _bridge
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Awaitable, Callable, Generator
 
     from langgraph_checkpoint_rust._core import Call
@@ -89,26 +87,23 @@ def executor_of(pool: ThreadPoolExecutor) -> Way:
     return executor
 
 
-async def measure(ways: dict[str, Way], make: MakeCall, rounds: int) -> dict[str, tuple[float, float]]:
-    """By way: the medians of µs per call, one after the other and 64 at once."""
+async def measure(ways: dict[str, Way], make: MakeCall, rounds: int) -> dict[str, dict[str, list[float]]]:
+    """By table and way: µs per call, one after the other and 64 at once."""
     alone: dict[str, list[float]] = {name: [] for name in ways}
     at_once: dict[str, list[float]] = {name: [] for name in ways}
-    order = list(ways)
-    for number in range(rounds + rounds // 10):
-        warm = number >= rounds // 10
-        for name in order:
-            way = ways[name]
-            for _ in range(ALONE):
-                started = time.perf_counter_ns()
-                await way(make)
-                if warm:
-                    alone[name].append((time.perf_counter_ns() - started) / 1000)
+    warm = rounds // 10
+    for number, name in interleaved(list(ways), rounds + warm):
+        one_by_one = []
+        for _ in range(ALONE):
             started = time.perf_counter_ns()
-            await asyncio.gather(*(way(make) for _ in range(AT_ONCE)))
-            if warm:
-                at_once[name].append((time.perf_counter_ns() - started) / 1000 / AT_ONCE)
-        order.append(order.pop(0))
-    return {name: (statistics.median(alone[name]), statistics.median(at_once[name])) for name in ways}
+            await ways[name](make)
+            one_by_one.append((time.perf_counter_ns() - started) / 1000)
+        started = time.perf_counter_ns()
+        await asyncio.gather(*(ways[name](make) for _ in range(AT_ONCE)))
+        if number >= warm:
+            alone[name] += one_by_one
+            at_once[name].append((time.perf_counter_ns() - started) / 1000 / AT_ONCE)
+    return {"one after the other": alone, f"{AT_ONCE} at once": at_once}
 
 
 def calls(saver: RustSqliteSaver) -> dict[str, MakeCall]:
@@ -128,24 +123,13 @@ def calls(saver: RustSqliteSaver) -> dict[str, MakeCall]:
     return {"read": read, "write": write}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the rounds, for a smoke test")
-    options = parser.parse_args()
-    rounds = 30 if options.quick else 300
-    if _core.build_info()[0]:
-        raise SystemExit("this is a debug build; its figures mean nothing")
-    print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}", end=", ")
-    print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("uvloop",)))
-    print(f"\nMedians of {rounds} interleaved rounds, µs per call: one after the other / {AT_ONCE} at once\n")
+def run(options: argparse.Namespace, results: Results) -> None:
+    rounds = 20 if options.quick else 300
     loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
         "asyncio": asyncio.new_event_loop,
         "uvloop": uvloop.new_event_loop,
     }
-    header = ("call", "loop", "bridge", "executor", "own thread", "in place")
-    print("| " + " | ".join(header) + " |")
-    print("|---" * len(header) + "|")
-    with tempfile.TemporaryDirectory(prefix="bridge-") as directory:
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         for loop_name, new_loop in loops.items():
             with RustSqliteSaver(Path(directory) / f"{loop_name}.db") as saver:
                 saver.setup()
@@ -158,12 +142,13 @@ def main() -> None:
                         "in place": in_place,
                     }
                     for call_name, make in calls(saver).items():
-                        figures = loop.run_until_complete(measure(ways, make, rounds))
-                        cells = [f"{alone:.1f} / {at_once:.1f}" for alone, at_once in figures.values()]
-                        print("| " + " | ".join((call_name, loop_name, *cells)) + " |", flush=True)
+                        case = f"{call_name}, {loop_name}"
+                        for table, taken in loop.run_until_complete(measure(ways, make, rounds)).items():
+                            for way, values in taken.items():
+                                results.add(table, "µs per call", case, way, values)
                 own_thread.close()
                 loop.close()
 
 
 if __name__ == "__main__":
-    main()
+    main("bridge", __doc__, run)

@@ -1,19 +1,16 @@
-"""RustSerializer against JsonPlusSerializer: the same values, interleaved, medians.
+"""RustSerializer beside JsonPlusSerializer: the same values in turn, after their bytes were compared.
 
-Run: `python benches/compare/serializer.py [--quick]`. Equal bytes are checked before a pair is timed.
-The floor: `pickle.loads` of the same plain dicts (objects made in C, no validation), and of the messages.
+Floors: `ormsgpack` of the same fields as plain dicts, and `pickle` of those dicts (objects made in C, no
+validation) and of the messages themselves.
+
+    python benches/compare/serializer.py [--quick] [--only TEXT]
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.metadata
 import pickle
-import platform
 import random
-import statistics
 import string
-import sys
 import time
 import uuid
 from datetime import datetime, timezone
@@ -21,6 +18,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import ormsgpack
+from common import Results, main, microseconds
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -30,9 +29,13 @@ from pydantic import BaseModel
 from langgraph_checkpoint_rust.serde import RustSerializer
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
+    Contestants = dict[str, Callable[[], Any]]
+
 SIZES = (2, 20, 200, 1000, 5000)
+FEWEST = 7
 
 
 class PydanticState(BaseModel):
@@ -118,64 +121,50 @@ def cases() -> dict[str, Any]:
     return result
 
 
-def paired(ours: Callable[[], Any], theirs: Callable[[], Any], seconds: float) -> tuple[float, float]:
-    """Medians in microseconds; the two alternate, so that drift hits both."""
-    pairs: list[tuple[float, float]] = []
-    clock = time.perf_counter
-    deadline = clock() + seconds
-    while clock() < deadline or len(pairs) < 7:
-        start = clock()
-        ours()
-        middle = clock()
-        theirs()
-        pairs.append((middle - start, clock() - middle))
-    return statistics.median(p[0] for p in pairs) * 1e6, statistics.median(p[1] for p in pairs) * 1e6
+def measure(contestants: Contestants, seconds: float) -> dict[str, list[float]]:
+    """Microseconds of each call; they take turns, so that drift hits all."""
+    taken: dict[str, list[float]] = {name: [] for name in contestants}
+    deadline, rounds = time.perf_counter() + seconds, 0
+    while time.perf_counter() < deadline or rounds < FEWEST:
+        rounds += 1
+        for name, call in contestants.items():
+            taken[name].append(microseconds(call)[0])
+    return taken
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the time, for a smoke test")
-    parser.add_argument("--only", default="", help="cases whose name contains this")
-    options = parser.parse_args()
-    seconds = 0.1 if options.quick else 1.0
-    versions = (
-        "langgraph-checkpoint",
-        "langchain-core",
-        "pydantic",
-        "ormsgpack",
-        "numpy",
-        "langgraph-checkpoint-rust",
-    )
-    print(platform.python_implementation(), platform.python_version(), platform.machine())
-    print(", ".join(f"{name} {importlib.metadata.version(name)}" for name in versions))
-    heads = ("dumps", "upstream", "times", "loads", "upstream", "times")
-    print(f"{'case':26} {'bytes':>9} |", *(f"{head:>9}" for head in heads), "| floor")
+def run(options: argparse.Namespace, results: Results) -> None:
+    seconds = 0.05 if options.quick else 0.8
     theirs, ours = JsonPlusSerializer(), RustSerializer()
-    slower = []
+    results.references["RustSerializer"] = "JsonPlusSerializer"
     for name, value in cases().items():
         if options.only not in name:
             continue
         typed = ours.dumps_typed(value)
         assert typed == theirs.dumps_typed(value), name
-        dumped = paired(partial(ours.dumps_typed, value), partial(theirs.dumps_typed, value), seconds)
-        loaded = paired(partial(ours.loads_typed, typed), partial(theirs.loads_typed, typed), seconds)
-        plain = value["messages"] if isinstance(value, dict) and "messages" in value else None
-        floor = ""
-        if plain is not None:
-            fields = pickle.dumps([m.model_dump() for m in plain])
-            whole = pickle.dumps(plain)
-            floors = paired(partial(pickle.loads, fields), partial(pickle.loads, whole), seconds / 4)
-            floor = f"{floors[0]:.0f} dicts, {floors[1]:.0f} messages"
-        ratios = dumped[1] / dumped[0], loaded[1] / loaded[0]
-        slower += [f"{name}: {r:.2f}" for r in ratios if r < 0.95]
-        print(
-            f"{name:26} {len(typed[1]):9} | {dumped[0]:9.1f} {dumped[1]:9.1f} {ratios[0]:9.2f} "
-            f"{loaded[0]:9.1f} {loaded[1]:9.1f} {ratios[1]:9.2f} | {floor}"
-        )
-    if slower:
-        print("slower than 0.95x:", "; ".join(slower))
-        sys.exit(1)
+        revived = ours.loads_typed(typed), theirs.loads_typed(typed)
+        assert theirs.dumps_typed(revived[0]) == theirs.dumps_typed(revived[1]), name
+        dumps: Contestants = {
+            "RustSerializer": partial(ours.dumps_typed, value),
+            "JsonPlusSerializer": partial(theirs.dumps_typed, value),
+        }
+        loads: Contestants = {
+            "RustSerializer": partial(ours.loads_typed, typed),
+            "JsonPlusSerializer": partial(theirs.loads_typed, typed),
+        }
+        if isinstance(value, dict) and "messages" in value:
+            held = value["messages"]
+            fields = [each.model_dump() for each in held]
+            for label, plain in (("dicts", fields), ("messages", held)):
+                dumps[f"pickle, {label}"] = partial(pickle.dumps, plain)
+                loads[f"pickle, {label}"] = partial(pickle.loads, pickle.dumps(plain))
+            packed = ormsgpack.packb(fields)
+            dumps["ormsgpack, dicts"] = partial(ormsgpack.packb, fields)
+            loads["ormsgpack, dicts"] = partial(ormsgpack.unpackb, packed)
+        case = f"{name} ({len(typed[1]):,} bytes)"
+        for table, contestants in (("dumps", dumps), ("loads", loads)):
+            for contestant, taken in measure(contestants, seconds).items():
+                results.add(table, "µs", case, contestant, taken)
 
 
 if __name__ == "__main__":
-    main()
+    main("serializer", __doc__, run)
