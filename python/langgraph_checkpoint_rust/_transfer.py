@@ -39,9 +39,10 @@ _EXPORT: SqliteOptions = {
     "journal_mode": "DELETE",
     "synchronous": "FULL",
     "auto_vacuum": "NONE",
+    "format": "interop",
     "read_only": False,
 }
-_IMPORT: SqliteOptions = {"journal_mode": "DELETE", "read_only": True}
+_IMPORT: SqliteOptions = {"journal_mode": "DELETE", "format": "auto", "read_only": True}
 """What differs from the saver's own settings."""
 
 

@@ -85,6 +85,8 @@ fn check(backup: &Reader, source: &Path, desk: &Desk<Pages>) -> Result<()> {
                 source.display()
             )));
         }
+        // A version to come is refused now, not once the data is gone.
+        schema::format(connection)?;
         transaction.keep();
         Ok(())
     })
