@@ -37,11 +37,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The length from which a value becomes a body. A write is stored once: it pays where the
-    /// checkpoint will hold the same leaves, which takes values of several leaves.
-    fn least_body(self) -> usize {
+    /// The length below which a value stays inline as a whole. A write is stored once: to divide it pays
+    /// where the checkpoint will hold the same leaves, which takes several.
+    fn least(self) -> usize {
         match self {
-            Self::Checkpoint => LEAST,
+            Self::Checkpoint => 4 * LEAST,
             Self::Write => 8 * LEAST,
         }
     }
@@ -146,7 +146,7 @@ impl Draft {
     /// What the recipe holds itself.
     pub(crate) fn inline(&self) -> Inline<'_> {
         if self.bodies.is_empty() {
-            return Inline::new(self.value.as_slice().into());
+            return Inline::whole(self.value.as_slice());
         }
         let mut bytes = Vec::new();
         for op in self.layout() {
@@ -382,8 +382,7 @@ type Found = (Range<usize>, Range<usize>, bool);
 
 /// The name, range and rawness of what is long enough to be cut.
 fn bodies(kind: Kind, tag: &str, value: &[u8]) -> Vec<Found> {
-    let least = kind.least_body();
-    if value.len() < least {
+    if value.len() < kind.least() {
         return Vec::new();
     }
     if tag != "msgpack" {
@@ -391,11 +390,11 @@ fn bodies(kind: Kind, tag: &str, value: &[u8]) -> Vec<Found> {
     }
     let mut found = Vec::new();
     let walked = match kind {
-        Kind::Checkpoint => checkpoint_bodies(value, least, &mut found),
+        Kind::Checkpoint => checkpoint_bodies(value, &mut found),
         Kind::Write => {
             let mut walker = Walker::new(value);
             let raw = walker.strip_head();
-            push_body(&mut found, 0..0, walker.position()..value.len(), raw, least);
+            push_body(&mut found, 0..0, walker.position()..value.len(), raw);
             Some(())
         }
     };
@@ -405,33 +404,32 @@ fn bodies(kind: Kind, tag: &str, value: &[u8]) -> Vec<Found> {
     found
 }
 
-fn checkpoint_bodies(value: &[u8], least: usize, found: &mut Vec<Found>) -> Option<()> {
+fn checkpoint_bodies(value: &[u8], found: &mut Vec<Found>) -> Option<()> {
     let mut walker = Walker::new(value);
     for _ in 0..walker.map_length()? {
         let key = walker.text()?;
         if key == b"channel_values" {
             for _ in 0..walker.map_length()? {
-                entry(&mut walker, value, least, found)?;
+                entry(&mut walker, value, found)?;
             }
         } else {
             let name = walker.position() - key.len()..walker.position();
-            entry_value(&mut walker, value, name, least, found)?;
+            entry_value(&mut walker, value, name, found)?;
         }
     }
     walker.is_at_end().then_some(())
 }
 
-fn entry(walker: &mut Walker<'_>, value: &[u8], least: usize, found: &mut Vec<Found>) -> Option<()> {
+fn entry(walker: &mut Walker<'_>, value: &[u8], found: &mut Vec<Found>) -> Option<()> {
     let length = walker.text()?.len();
     let name = walker.position() - length..walker.position();
-    entry_value(walker, value, name, least, found)
+    entry_value(walker, value, name, found)
 }
 
 fn entry_value(
     walker: &mut Walker<'_>,
     value: &[u8],
     name: Range<usize>,
-    least: usize,
     found: &mut Vec<Found>,
 ) -> Option<()> {
     let start = walker.position();
@@ -440,12 +438,12 @@ fn entry_value(
     let mut head = Walker::new(&value[..end]);
     head.seek(start);
     let raw = head.strip_head();
-    push_body(found, name, head.position()..end, raw, least);
+    push_body(found, name, head.position()..end, raw);
     Some(())
 }
 
-fn push_body(found: &mut Vec<Found>, name: Range<usize>, range: Range<usize>, raw: bool, least: usize) {
-    if range.len() >= least {
+fn push_body(found: &mut Vec<Found>, name: Range<usize>, range: Range<usize>, raw: bool) {
+    if range.len() >= LEAST {
         found.push((name, range, raw));
     }
 }

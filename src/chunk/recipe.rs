@@ -12,11 +12,12 @@ const VERSION: u8 = 1;
 const COMPRESSED: u8 = 1;
 
 /// Inline bytes below this are not compressed: a frame has a head of its own.
-const LEAST_COMPRESSED: usize = 256;
+const LEAST_COMPRESSED: usize = 512;
 /// Inline bytes above this are not compressed, so that a forged length allocates no more.
 const MOST_COMPRESSED: usize = 1 << 20;
-/// zstd's fastest ordinary level.
-const LEVEL: i32 = 1;
+/// A fast level of zstd, which builds no Huffman tables: at 20 messages a put and a `put_writes` take 95 µs
+/// instead of 130 at level 1, and a chat of 300 turns 2.19 MB instead of 2.04.
+const LEVEL: i32 = -1;
 
 /// A value as it is stored.
 #[derive(Debug)]
@@ -55,7 +56,7 @@ pub(crate) struct Skeleton {
     pub(crate) bodies: Vec<(Range<usize>, Range<usize>)>,
 }
 
-/// The inline bytes, compressed where that saves an eighth.
+/// The inline bytes; beside chunks, compressed where that saves an eighth.
 #[derive(Debug)]
 pub(crate) struct Inline<'a> {
     length: usize,
@@ -72,11 +73,21 @@ pub(crate) enum Unreadable {
 }
 
 thread_local! {
-    /// A compressor's tables are not made anew for each value.
+    /// Not made anew for each value: that takes 8 of the 16 µs that a get of ten messages takes.
     static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
 impl<'a> Inline<'a> {
+    /// Of a value that is small: what it costs to compress shows, what it saves does not.
+    pub(crate) fn whole(bytes: &'a [u8]) -> Self {
+        Self {
+            length: bytes.len(),
+            stored: bytes.into(),
+            compressed: false,
+        }
+    }
+
     pub(crate) fn new(bytes: Cow<'a, [u8]>) -> Self {
         let length = bytes.len();
         if (LEAST_COMPRESSED..=MOST_COMPRESSED).contains(&length)
@@ -104,8 +115,7 @@ impl<'a> Inline<'a> {
         if self.length > MOST_COMPRESSED {
             return Err(Unreadable::Damaged);
         }
-        zstd::bulk::decompress(&self.stored, self.length)
-            .ok()
+        decompress(&self.stored, self.length)
             .filter(|bytes| bytes.len() == self.length)
             .map(Cow::Owned)
             .ok_or(Unreadable::Damaged)
@@ -118,6 +128,16 @@ fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
             *compressor = zstd::bulk::Compressor::new(LEVEL).ok();
         }
         compressor.as_mut()?.compress(bytes).ok()
+    })
+}
+
+/// At most `length` bytes.
+fn decompress(frame: &[u8], length: usize) -> Option<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|decompressor| {
+        if decompressor.is_none() {
+            *decompressor = zstd::bulk::Decompressor::new().ok();
+        }
+        decompressor.as_mut()?.decompress(frame, length).ok()
     })
 }
 

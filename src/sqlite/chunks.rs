@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Node = 1,
 }
 
-/// A chunk whose hash was checked.
+/// A chunk as it is stored.
 pub(super) struct Chunk {
     pub(super) thread_no: i64,
     pub(super) kind: i64,
@@ -33,7 +33,13 @@ pub(super) struct Chunk {
 pub(super) struct Chunks<'a> {
     connection: &'a Connection,
     /// What a page of tuples shares is read once.
-    kept: Option<RefCell<HashMap<i64, Rc<Chunk>>>>,
+    kept: Option<RefCell<HashMap<i64, Rc<Leaf>>>>,
+}
+
+/// A leaf whose hash was checked.
+struct Leaf {
+    hash: Hash,
+    data: Vec<u8>,
 }
 
 /// What cannot be read of a value, in words for [`Error::CorruptRow`].
@@ -144,14 +150,6 @@ impl<'a> Chunks<'a> {
         value: &mut Vec<u8>,
         mut sealer: Option<&mut Sealer>,
     ) -> Result<(), Failed> {
-        let room = |value: &Vec<u8>, more: usize| {
-            let fits = value
-                .len()
-                .checked_add(more)
-                .is_some_and(|sum| sum <= recipe.length);
-            fits.then_some(())
-                .ok_or_else(|| Failed::Damaged("a stored value is too long".to_owned()))
-        };
         match op {
             Op::Body(tail) => {
                 if let Some(sealer) = &mut sealer {
@@ -162,7 +160,7 @@ impl<'a> Chunks<'a> {
                 let (head, tail) = inline
                     .split_at_checked(*count)
                     .ok_or_else(|| Failed::Damaged("a stored value ends too early".to_owned()))?;
-                room(value, head.len())?;
+                check_room(recipe, value, head.len())?;
                 if let Some(sealer) = &mut sealer {
                     sealer.inline(head);
                 }
@@ -171,29 +169,26 @@ impl<'a> Chunks<'a> {
             }
             Op::Leaves(ids) => {
                 for id in ids {
-                    let leaf = self.chunk(*id, recipe.thread_no, Kind::Leaf)?;
-                    room(value, leaf.data.len())?;
+                    let hash = self.leaf(*id, recipe, value)?;
                     if let Some(sealer) = &mut sealer {
-                        sealer.leaf(&leaf.hash);
+                        sealer.leaf(&hash);
                     }
-                    value.extend_from_slice(&leaf.data);
                 }
             }
             Op::Nodes(ids) => {
                 for id in ids {
-                    let node = self.chunk(*id, recipe.thread_no, Kind::Node)?;
+                    let damaged = || Failed::Damaged(format!("chunk {id} is damaged"));
+                    let node = self.node(*id, recipe.thread_no)?;
                     if let Some(sealer) = &mut sealer {
                         sealer.node(&node.hash);
                     }
-                    let mut leaves = Vec::new();
-                    for id in node_leaves(&node.data, *id)? {
-                        let leaf = self.chunk(id, recipe.thread_no, Kind::Leaf)?;
-                        room(value, leaf.data.len())?;
-                        value.extend_from_slice(&leaf.data);
-                        leaves.push(leaf.hash);
+                    let leaves = chunk::decode_node(&node.data).ok_or_else(damaged)?;
+                    let mut hashes = Vec::with_capacity(leaves.len());
+                    for leaf in leaves {
+                        hashes.push(self.leaf(leaf, recipe, value)?);
                     }
-                    if chunk::node_hash(leaves.iter()) != node.hash {
-                        return Err(Failed::Damaged(format!("chunk {id} is damaged")));
+                    if chunk::node_hash(hashes.iter()) != node.hash {
+                        return Err(damaged());
                     }
                 }
             }
@@ -201,25 +196,53 @@ impl<'a> Chunks<'a> {
         Ok(())
     }
 
-    fn chunk(&self, id: i64, thread_no: i64, kind: Kind) -> Result<Rc<Chunk>, Failed> {
-        if let Some(kept) = &self.kept
-            && let Some(chunk) = kept.borrow().get(&id)
-        {
-            return checked(chunk, id, thread_no, kind);
+    /// Appends a leaf; its hash.
+    fn leaf(&self, id: i64, recipe: &Recipe<'_>, value: &mut Vec<u8>) -> Result<Hash, Failed> {
+        let kept = self.kept.as_ref();
+        if let Some(leaf) = kept.and_then(|kept| kept.borrow().get(&id).cloned()) {
+            return append_leaf(&leaf.data, leaf.hash, recipe, value);
         }
-        let chunk = read_chunk(self.connection, id)
-            .map_err(Failed::Other)?
-            .ok_or_else(|| Failed::Damaged(format!("chunk {id} is missing")))?;
-        let chunk = checked(&Rc::new(chunk), id, thread_no, kind)?;
-        // The hash of a node is checked with its leaves.
-        if kind == Kind::Leaf && chunk::leaf_hash(&chunk.data) != chunk.hash {
+        let mut select = self.connection.prepare_cached(sql::SELECT_CHUNK)?;
+        let mut rows = select.query([id])?;
+        let row = rows.next()?.ok_or_else(|| missing(id))?;
+        let (thread_no, kind): (i64, i64) = (row.get(0)?, row.get(1)?);
+        if (thread_no, kind) != (recipe.thread_no, Kind::Leaf as i64) {
+            return Err(foreign(id));
+        }
+        let (stored, data) = (row::bytes(row, 2)?, row::bytes(row, 3)?);
+        let hash = chunk::leaf_hash(data);
+        if hash != stored {
             return Err(Failed::Damaged(format!("chunk {id} is damaged")));
         }
-        if let Some(kept) = &self.kept {
-            kept.borrow_mut().insert(id, Rc::clone(&chunk));
+        if let Some(kept) = kept {
+            let data = data.to_vec();
+            kept.borrow_mut().insert(id, Rc::new(Leaf { hash, data }));
         }
-        Ok(chunk)
+        append_leaf(data, hash, recipe, value)
     }
+
+    /// A node, whose hash is not checked yet: its leaves tell.
+    fn node(&self, id: i64, thread_no: i64) -> Result<Chunk, Failed> {
+        let node = read_chunk(self.connection, id)?.ok_or_else(|| missing(id))?;
+        if (node.thread_no, node.kind) != (thread_no, Kind::Node as i64) {
+            return Err(foreign(id));
+        }
+        Ok(node)
+    }
+}
+
+fn append_leaf(data: &[u8], hash: Hash, recipe: &Recipe<'_>, value: &mut Vec<u8>) -> Result<Hash, Failed> {
+    check_room(recipe, value, data.len())?;
+    value.extend_from_slice(data);
+    Ok(hash)
+}
+
+fn check_room(recipe: &Recipe<'_>, value: &[u8], more: usize) -> Result<(), Failed> {
+    let length = value.len().checked_add(more);
+    if length.is_some_and(|length| length <= recipe.length) {
+        return Ok(());
+    }
+    Err(Failed::Damaged("a stored value is too long".to_owned()))
 }
 
 /// A forged length reserves no more than this; what is really there may be longer.
@@ -231,15 +254,18 @@ enum Failed {
     Other(Error),
 }
 
-fn checked(chunk: &Rc<Chunk>, id: i64, thread_no: i64, kind: Kind) -> Result<Rc<Chunk>, Failed> {
-    if (chunk.thread_no, chunk.kind) == (thread_no, kind as i64) {
-        return Ok(Rc::clone(chunk));
+impl<E: Into<Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
     }
-    Err(Failed::Damaged(format!("chunk {id} is another value's")))
 }
 
-fn node_leaves(data: &[u8], id: i64) -> Result<Vec<i64>, Failed> {
-    chunk::decode_node(data).ok_or_else(|| Failed::Damaged(format!("chunk {id} is damaged")))
+fn missing(id: i64) -> Failed {
+    Failed::Damaged(format!("chunk {id} is missing"))
+}
+
+fn foreign(id: i64) -> Failed {
+    Failed::Damaged(format!("chunk {id} is another value's"))
 }
 
 /// The recipe in a row, if it holds one.
