@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import formats
@@ -38,6 +40,7 @@ NEEDS_SORTED_WRITES = {
 RUN_ONCE = {
     "test_build.py",
     "test_compact.py",
+    "test_compact_damage.py",
     "test_docs.py",
     "test_examples.py",
     "test_foreign_sqlite.py",
@@ -140,3 +143,18 @@ def saver(request: pytest.FixtureRequest, path: Path, loop: asyncio.AbstractEven
     conn = path if place == "file" else ":memory:"
     with RustSqliteSaver(conn) if colour == "sync" else AsyncRustSqliteSaver(conn) as opened:
         yield Verbs(opened, loop if colour == "async" else None)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    directory = tmp_path / "small"
+    directory.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(directory)], check=False
+    ).returncode:
+        pytest.skip("mounting is not allowed here")
+    yield directory
+    subprocess.run(["umount", "-l", str(directory)], check=True)

@@ -306,21 +306,6 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 2 MB."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("mounting needs root")
-    directory = tmp_path / "small"
-    directory.mkdir()
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(directory)], check=False
-    ).returncode:
-        pytest.skip("mounting is not allowed here")
-    yield directory
-    subprocess.run(["umount", "-l", str(directory)], check=True)
-
-
 def test_a_full_disk_in_the_middle_of_a_group_fails_only_what_does_not_fit(small_disk: Path) -> None:
     path = small_disk / "checkpoints.db"
     lines = finish(start_python(FULL, path), 0)
