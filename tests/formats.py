@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FORMATS = ["compact", "interop"]
 _VARIABLE = "TESTED_FORMAT"
-_DEFAULTS: dict[str, Any] = SqliteSettings.__init__.__kwdefaults__
+_DEFAULTS: dict[str, Any] = SqliteSettings.__init__.__kwdefaults__ or {}
 _WORDS = {"compact": "auto", "interop": "interop"}
 """The setting that gives new files this format; `auto` opens files of the other too."""
 

@@ -21,9 +21,6 @@ from pydantic import BaseModel
 from langgraph_checkpoint_rust import RustSqliteSaver
 from langgraph_checkpoint_rust.errors import DatabaseCorruptError, SchemaVersionError
 
-if TYPE_CHECKING:
-    pass
-
 
 class Note(BaseModel):
     text: str
@@ -342,7 +339,8 @@ def test_upstream_is_refused_by_name_and_changes_nothing(path: Path) -> None:
 
 
 def test_a_format_that_the_file_does_not_have_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    for found, asked, way_out in (("compact", "interop", "downgrade"), ("interop", "compact", "upgrade")):
+    cases: Any = (("compact", "interop", "downgrade"), ("interop", "compact", "upgrade"))
+    for found, asked, way_out in cases:
         path: Any = tmp_path / found
         with RustSqliteSaver(path, format=found) as saver:
             put(saver, 1, items(100))
@@ -373,13 +371,14 @@ def test_a_file_of_a_later_version_is_left_alone(path: Path, key: str, make_save
     put(saver, 1, items(100))
     query(path, "UPDATE checkpoint_meta SET value = '2' WHERE key = ?", [key])
     before = query(path, "SELECT * FROM checkpoints")
-    for write in (
+    writes: Any = (
         lambda: put(saver, 2, items(101)),
         lambda: saver.put_writes(config_of(checkpoint_id=id_of(1)), [("items", 1)], TASK),
         lambda: saver.delete_thread("1"),
         lambda: saver.copy_thread("1", "2"),
         lambda: saver.prune(["1"]),
-    ):
+    )
+    for write in writes:
         with pytest.raises(SchemaVersionError):
             write()
     run_python(LATER_VERSION, path)

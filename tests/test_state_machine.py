@@ -256,9 +256,9 @@ class Savers(RuleBasedStateMachine):
                 checkpoint: Any = {"v": 4, "id": number, "channel_values": {}, "channel_versions": {}}
                 pending = []
                 for saver in (ours, self.model.saver):
-                    found = saver.get_tuple(saver.put(config, checkpoint, {}, {}))
-                    assert found is not None
-                    pending.append(found.pending_writes)
+                    stored = saver.get_tuple(saver.put(config, checkpoint, {}, {}))
+                    assert stored is not None
+                    pending.append(stored.pending_writes)
                 assert pending[0] == pending[1]
 
     @rule(
