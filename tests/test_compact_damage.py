@@ -7,12 +7,13 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers import checkpoint_of, config_of, query, run_python
+from helpers import checkpoint_of, config_of, id_of, query, run_python
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from test_compact import Note, put
 
 from langgraph_checkpoint_rust import RustSqliteSaver
+from langgraph_checkpoint_rust.errors import DatabaseCorruptError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,6 +136,19 @@ def test_damage_is_an_error_or_harmless(path: Path) -> None:
     assert outcomes["error"] + outcomes["same"] + outcomes.get("missing", 0) == CASES
 
 
+def test_an_index_that_leads_to_another_row_is_noticed(path: Path) -> None:
+    with RustSqliteSaver(path) as saver:
+        for number in (1, 2, 3):
+            put(saver, number, "short", "thread")
+    # An entry of the index: the columns of the key, then the row's number.
+    entry = b"thread" + id_of(2).encode()
+    found = path.read_bytes()
+    assert found.count(entry + b"\x02") == 1
+    path.write_bytes(found.replace(entry + b"\x02", entry + b"\x03"))
+    with RustSqliteSaver(path) as saver, pytest.raises(DatabaseCorruptError, match="thread `thread`"):
+        saver.get_tuple(config_of("thread", checkpoint_id=id_of(2)))
+
+
 MASK = 2**64 - 1
 
 
@@ -185,7 +199,7 @@ def test_what_is_hard_to_divide_is_stored_within_bounds(path: Path, case: str) -
         put(saver, 1, value)
         put(saver, 2, value)
         for number in (1, 2):
-            found = saver.get_tuple(config_of(checkpoint_id=f"1f000000-0000-6000-8000-{number:012x}"))
+            found = saver.get_tuple(config_of(checkpoint_id=id_of(number)))
             assert found is not None
             assert found.checkpoint["channel_values"]["items"] == value
     leaves, nodes, stored = query(
