@@ -44,7 +44,6 @@ RUN_ONCE = {
     "test_docs.py",
     "test_examples.py",
     "test_foreign_sqlite.py",
-    "test_second_sqlite.py",
     "test_serde_cuts.py",
     "test_serde_fuzz.py",
     "test_serde_messages.py",

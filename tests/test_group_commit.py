@@ -275,7 +275,7 @@ def test_a_job_that_fails_leaves_its_neighbours_alone(path: Path, holder: Callab
 
 
 FULL = """
-import asyncio, sys
+import asyncio, os, sys
 from helpers import checkpoint_of, config_of, id_of
 from oracle import acknowledge
 from langgraph_checkpoint_rust import AsyncRustSqliteSaver
@@ -290,7 +290,7 @@ async def main():
         # Small ones, and in the middle of each group one that does not fit.
         size = 3_000_000 if number == 10 else 2_000
         try:
-            await saver.aput(config_of(f"t{number}"), checkpoint_of(batch, {"value": "x" * size}), {}, {})
+            await saver.aput(config_of(f"t{number}"), checkpoint_of(batch, {"value": os.urandom(size)}), {}, {})
             acknowledge(f"t{number}", id_of(batch))
         except DiskFullError:
             full += 1

@@ -176,7 +176,7 @@ class SqliteBackend:
         """Finds the chunks of a thread that nothing refers to. Result: `Garbage`."""
 
     def sweep(self, garbage: Garbage, progress: tuple[int, int]) -> Call:
-        """Deletes a slice of them. Result: whether the thread changed since, and what to go on from or None."""
+        """Deletes a slice. Result: whether the thread changed since, and what to go on from or None."""
 
     def remove(self, removal: Removal, from_: int) -> Call:
         """Carries out a slice of a removal. Result: the first step that is left."""
