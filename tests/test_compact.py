@@ -229,6 +229,32 @@ def test_a_saver_whose_chunks_were_removed_stores_them_again(
     assert orphan_count(saver) == 0
 
 
+BACKUP = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as source, sqlite3.connect(sys.argv[2]) as target:
+    source.backup(target)
+"""
+
+
+@pytest.mark.parametrize("other", ["nobody", "another thread", "the same thread"])
+def test_a_backup_that_is_restored_under_an_open_saver_loses_no_later_put(
+    path: Path, other: str, make_saver: Any
+) -> None:
+    saver, backup = make_saver(), path.with_name("backup.db")
+    put(saver, 1, items(100))
+    run_python(BACKUP, path, backup)
+    put(saver, 2, items(400))
+    run_python(BACKUP, backup, path)
+    # Gives the ids anew that the saver remembers.
+    if other == "another thread":
+        run_python(ELSEWHERE, path, "put(saver, 1, items(400, first=50), '2')")
+    elif other == "the same thread":
+        run_python(ELSEWHERE, path, "put(saver, 2, items(500, first=50))")
+    put(saver, 3, items(401))
+    assert items_of(saver, number=1) == items(100)
+    assert items_of(make_saver(), number=3) == items(401)
+
+
 FULL_DISK = """
 import sys
 from test_compact import items, items_of, put
