@@ -61,7 +61,6 @@ class Removal:
     """What a verb found to be removed; its length is the number of steps."""
 
     def __len__(self) -> int: ...
-
     @property
     def thread_ids(self) -> set[str]:
         """The threads that lose something."""
