@@ -310,8 +310,11 @@ pub(super) fn store(
     base: Option<&Known>,
 ) -> Result<Ids> {
     let (thread_no, revision) = note_put(connection, thread_id)?;
-    let base = base.map(|known| &known.ids);
-    let base = base.filter(|ids| (ids.thread_no, ids.revision) == (thread_no, revision));
+    let base = base.filter(|known| (known.ids.thread_no, known.ids.revision) == (thread_no, revision));
+    let base = match base {
+        Some(known) if is_there(connection, known)? => Some(&known.ids),
+        _ => None,
+    };
     let mut store = Store {
         connection,
         draft,
@@ -333,6 +336,25 @@ pub(super) fn store(
         }
     }
     Ok(store.ids)
+}
+
+/// Whether the latest of these chunks is there. It is not where the database was put back to an earlier
+/// state, as a restored backup does under our feet: ids and numbers are then given again.
+fn is_there(connection: &Connection, known: &Known) -> Result<bool> {
+    let leaves = known
+        .ids
+        .leaves
+        .iter()
+        .zip(known.draft.leaves.iter().map(|leaf| &leaf.hash));
+    let nodes = known
+        .ids
+        .nodes
+        .iter()
+        .zip(known.draft.nodes.iter().map(|node| &node.hash));
+    let Some((id, hash)) = leaves.chain(nodes).max_by_key(|(id, _)| **id) else {
+        return Ok(false);
+    };
+    Ok(find(connection, known.ids.thread_no, hash)? == Some(*id))
 }
 
 /// The number and the revision of a thread; notes that a put refers to chunks of it.
