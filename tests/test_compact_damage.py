@@ -149,6 +149,36 @@ def test_an_index_that_leads_to_another_row_is_noticed(path: Path) -> None:
         saver.get_tuple(config_of("thread", checkpoint_id=id_of(2)))
 
 
+EDITS = [
+    "UPDATE checkpoints SET metadata = '{\"step\": 2}' WHERE checkpoint_id = ?",
+    "UPDATE checkpoints SET metadata = NULL WHERE checkpoint_id = ?",
+    "UPDATE checkpoints SET parent_checkpoint_id = 'x' WHERE checkpoint_id = ?",
+    "UPDATE checkpoints SET thread_id = 'u' WHERE checkpoint_id = ?",
+    "UPDATE checkpoints SET checkpoint_ns = 'n' WHERE checkpoint_id = ?",
+    "UPDATE checkpoints SET checkpoint = (SELECT value FROM writes LIMIT 1) WHERE checkpoint_id = ?",
+    "UPDATE checkpoints SET checkpoint_id = 'x' WHERE checkpoint_id = ?",
+    "UPDATE writes SET task_id = 'x' WHERE checkpoint_id = ?",
+    "UPDATE writes SET task_path = 'x' WHERE checkpoint_id = ?",
+    "UPDATE writes SET channel = 'x' WHERE checkpoint_id = ?",
+    "UPDATE writes SET idx = 7 WHERE checkpoint_id = ? AND idx = 0",
+    "UPDATE writes SET value = (SELECT checkpoint FROM checkpoints LIMIT 1) WHERE checkpoint_id = ?",
+    "UPDATE checkpoint_chunks SET thread_no = 9 WHERE id = 3 AND ? <> ''",
+    "UPDATE checkpoint_chunks SET kind = 1 - kind WHERE id = 3 AND ? <> ''",
+    "UPDATE checkpoint_chunks SET data = zeroblob(5) WHERE id = 3 AND ? <> ''",
+    "UPDATE checkpoint_chunks SET hash = zeroblob(16) WHERE id = 3 AND ? <> ''",
+]
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_column_that_was_edited_is_noticed(path: Path, edit: str) -> None:
+    with RustSqliteSaver(path) as saver:
+        stored = put(saver, 1, [f"{number} " * 50 for number in range(200)], "thread", step=1)
+        saver.put_writes(stored, [("items", "short"), ("items", ["x" * 9000])], "task", "path")
+    query(path, edit, [id_of(1)])
+    with RustSqliteSaver(path) as saver, pytest.raises(DatabaseCorruptError):
+        list(saver.list(None))
+
+
 MASK = 2**64 - 1
 
 

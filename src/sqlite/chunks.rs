@@ -1,5 +1,6 @@
 //! Chunks in the database: recipes to values, and the ids of chunks.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -19,6 +20,8 @@ use crate::shape::{self, Shape, ShapeBook};
 pub(super) enum Kind {
     Leaf = 0,
     Node = 1,
+    /// A leaf as a zstd frame.
+    CompressedLeaf = 2,
 }
 
 /// A chunk as it is stored.
@@ -206,10 +209,9 @@ impl<'a> Chunks<'a> {
         let mut rows = select.query([id])?;
         let row = rows.next()?.ok_or_else(|| missing(id))?;
         let (thread_no, kind): (i64, i64) = (row.get(0)?, row.get(1)?);
-        if (thread_no, kind) != (recipe.thread_no, Kind::Leaf as i64) {
-            return Err(foreign(id));
-        }
         let (stored, data) = (row::bytes(row, 2)?, row::bytes(row, 3)?);
+        let data = leaf_data(kind, data).filter(|_| thread_no == recipe.thread_no);
+        let data = &*data.ok_or_else(|| foreign(id))?;
         let hash = chunk::leaf_hash(data);
         if hash != stored {
             return Err(Failed::Damaged(format!("chunk {id} is damaged")));
@@ -228,6 +230,17 @@ impl<'a> Chunks<'a> {
             return Err(foreign(id));
         }
         Ok(node)
+    }
+}
+
+/// The bytes that a leaf stands for; `None` if it is none.
+pub(super) fn leaf_data(kind: i64, stored: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if kind == Kind::Leaf as i64 {
+        Some(Cow::Borrowed(stored))
+    } else if kind == Kind::CompressedLeaf as i64 {
+        chunk::decompress(stored, chunk::LONGEST_LEAF).map(Cow::Owned)
+    } else {
+        None
     }
 }
 
@@ -397,7 +410,13 @@ impl Store<'_> {
             self.leaf(leaf)?;
         }
         let data = chunk::encode_node(&self.ids.leaves[node.leaves.clone()]);
-        insert(self.connection, self.ids.thread_no, Kind::Node, &node.hash, &data)
+        insert(
+            self.connection,
+            self.ids.thread_no,
+            Kind::Node as i64,
+            &node.hash,
+            &data,
+        )
     }
 
     fn leaf(&mut self, index: usize) -> Result<()> {
@@ -409,13 +428,11 @@ impl Store<'_> {
         } else if let Some(id) = find(self.connection, thread_no, &leaf.hash)? {
             id
         } else {
-            insert(
-                self.connection,
-                thread_no,
-                Kind::Leaf,
-                &leaf.hash,
-                self.draft.leaf_bytes(leaf),
-            )?
+            let (kind, data) = match &leaf.frame {
+                Some(frame) => (Kind::CompressedLeaf, frame.as_slice()),
+                None => (Kind::Leaf, self.draft.leaf_bytes(leaf)),
+            };
+            insert(self.connection, thread_no, kind as i64, &leaf.hash, data)?
         };
         Ok(())
     }
@@ -433,12 +450,12 @@ pub(super) fn find(connection: &Connection, thread_no: i64, hash: &Hash) -> Resu
 pub(super) fn insert(
     connection: &Connection,
     thread_no: i64,
-    kind: Kind,
+    kind: i64,
     hash: &Hash,
     data: &[u8],
 ) -> Result<i64> {
     connection
         .prepare_cached(sql::INSERT_CHUNK)?
-        .execute(params![thread_no, kind as i64, hash, data])?;
+        .execute(params![thread_no, kind, hash, data])?;
     Ok(connection.last_insert_rowid())
 }
