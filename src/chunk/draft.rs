@@ -23,6 +23,11 @@ const NODE_ODDS: u8 = 64;
 const NODE_LEAST: usize = 16;
 const NODE_MOST: usize = 256;
 
+/// The length from which a value of the checkpoint itself is a body. `channel_versions` and `versions_seen`
+/// hold the same versions in many places, and some change with every step: compressed together they take
+/// less than the leaves that change.
+const LEAST_OF_OTHERS: usize = 16 * LEAST;
+
 /// The least that is stored as a piece of what has no cut yet, and the most pieces of it.
 const PIECE: usize = 512;
 const MOST_PIECES: usize = 8;
@@ -168,7 +173,7 @@ impl Draft {
                 bytes.extend_from_slice(self.bytes(&range));
             }
         }
-        Inline::new(bytes.into())
+        Inline::new(bytes)
     }
 
     /// The recipe's ops, with the ids of nodes and leaves.
@@ -411,7 +416,7 @@ fn bodies(kind: Kind, tag: &str, value: &[u8]) -> Vec<Found> {
         Kind::Write => {
             let mut walker = Walker::new(value);
             let raw = walker.strip_head();
-            push_body(&mut found, 0..0, walker.position()..value.len(), raw);
+            found.push((0..0, walker.position()..value.len(), raw));
             Some(())
         }
     };
@@ -427,42 +432,34 @@ fn checkpoint_bodies(value: &[u8], found: &mut Vec<Found>) -> Option<()> {
         let key = walker.text()?;
         if key == b"channel_values" {
             for _ in 0..walker.map_length()? {
-                entry(&mut walker, value, found)?;
+                let channel = walker.text()?;
+                push_entry(&mut walker, value, channel, LEAST, found)?;
             }
         } else {
-            let name = walker.position() - key.len()..walker.position();
-            entry_value(&mut walker, value, name, found)?;
+            push_entry(&mut walker, value, key, LEAST_OF_OTHERS, found)?;
         }
     }
     walker.is_at_end().then_some(())
 }
 
-fn entry(walker: &mut Walker<'_>, value: &[u8], found: &mut Vec<Found>) -> Option<()> {
-    let length = walker.text()?.len();
-    let name = walker.position() - length..walker.position();
-    entry_value(walker, value, name, found)
-}
-
-fn entry_value(
+/// Passes over a value, whose name was just passed; it is a body if it has `least` bytes.
+fn push_entry(
     walker: &mut Walker<'_>,
     value: &[u8],
-    name: Range<usize>,
+    name: &[u8],
+    least: usize,
     found: &mut Vec<Found>,
 ) -> Option<()> {
     let start = walker.position();
     walker.skip()?;
     let end = walker.position();
-    let mut head = Walker::new(&value[..end]);
-    head.seek(start);
-    let raw = head.strip_head();
-    push_body(found, name, head.position()..end, raw);
-    Some(())
-}
-
-fn push_body(found: &mut Vec<Found>, name: Range<usize>, range: Range<usize>, raw: bool) {
-    if range.len() >= LEAST {
-        found.push((name, range, raw));
+    if end - start >= least {
+        let mut head = Walker::new(&value[..end]);
+        head.seek(start);
+        let raw = head.strip_head();
+        found.push((start - name.len()..start, head.position()..end, raw));
     }
+    Some(())
 }
 
 #[cfg(test)]

@@ -11,8 +11,10 @@ const VERSION: u8 = 1;
 /// Flag: the inline bytes are a zstd frame.
 const COMPRESSED: u8 = 1;
 
-/// Inline bytes below this are not compressed: a frame has a head of its own.
+/// Inline bytes below this are not compressed: beside chunks, and of a value that has none, where the time
+/// shows more.
 const LEAST_COMPRESSED: usize = 512;
+const LEAST_COMPRESSED_WHOLE: usize = 2 << 10;
 /// Inline bytes above this are not compressed, so that a forged length allocates no more.
 const MOST_COMPRESSED: usize = 1 << 20;
 /// A value as it is stored.
@@ -52,7 +54,7 @@ pub(crate) struct Skeleton {
     pub(crate) bodies: Vec<(Range<usize>, Range<usize>)>,
 }
 
-/// The inline bytes; beside chunks, compressed where that saves an eighth.
+/// The inline bytes, compressed where that saves an eighth.
 #[derive(Debug)]
 pub(crate) struct Inline<'a> {
     length: usize,
@@ -69,18 +71,18 @@ pub(crate) enum Unreadable {
 }
 
 impl<'a> Inline<'a> {
-    /// Of a value that is small: what it costs to compress shows, what it saves does not.
+    /// Of a value without chunks.
     pub(crate) fn whole(bytes: &'a [u8]) -> Self {
-        Self {
-            length: bytes.len(),
-            stored: bytes.into(),
-            compressed: false,
-        }
+        Self::from_size(bytes.into(), LEAST_COMPRESSED_WHOLE)
     }
 
-    pub(crate) fn new(bytes: Cow<'a, [u8]>) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self::from_size(bytes.into(), LEAST_COMPRESSED)
+    }
+
+    fn from_size(bytes: Cow<'a, [u8]>, least: usize) -> Self {
         let length = bytes.len();
-        if (LEAST_COMPRESSED..=MOST_COMPRESSED).contains(&length)
+        if (least..=MOST_COMPRESSED).contains(&length)
             && let Some(frame) = compress(&bytes)
         {
             return Self {
@@ -323,20 +325,20 @@ mod tests {
             thread_no: 7,
             tag: "msgpack".into(),
             length: 100_000,
-            inline: Inline::new(inline.into()),
+            inline: Inline::whole(inline),
             ops,
         }
     }
 
     #[test]
     fn what_was_encoded_is_decoded() {
-        let inline = b"bytes that repeat, ".repeat(100);
+        let inline = b"bytes that repeat, ".repeat(200);
         let ops = vec![
             Op::Inline(300),
             Op::Body(90_000),
             Op::Nodes(vec![5, 1 << 40]),
             Op::Leaves(vec![3, 4, i64::MAX, 1]),
-            Op::Inline(1_600),
+            Op::Inline(3_500),
         ];
         for inline in [&inline[..], b"short"] {
             let bytes = recipe(inline, ops.clone()).encode();
@@ -351,7 +353,7 @@ mod tests {
 
     #[test]
     fn damage_is_noticed_or_harmless_and_never_panics() {
-        let bytes = recipe(&[1; 400], vec![Op::Leaves(vec![1, 2, 3]), Op::Inline(400)]).encode();
+        let bytes = recipe(&[1; 4_000], vec![Op::Leaves(vec![1, 2, 3]), Op::Inline(4_000)]).encode();
         for length in 0..bytes.len() {
             if let Ok(decoded) = Recipe::decode(&bytes[..length]) {
                 assert!(decoded.ops.len() < 2);
