@@ -146,9 +146,9 @@ fn names(object: Option<&str>) -> HashSet<String> {
 }
 
 /// Reads the outlines of checkpoints, each at most once.
-struct Outlines<'a> {
+struct Outlines<'a, 'c> {
     connection: &'a Connection,
-    chunks: &'a Chunks<'a>,
+    chunks: &'a Chunks<'c>,
     thread_id: &'a str,
     shapes: &'a ShapeBook,
     known: HashMap<(String, String), Shape>,
@@ -156,7 +156,7 @@ struct Outlines<'a> {
     bytes: usize,
 }
 
-impl Outlines<'_> {
+impl Outlines<'_, '_> {
     fn kept(&mut self, checkpoint_ns: &str, namespace: &Namespace) -> Result<HashSet<String>> {
         let mut kept = with_descendants(namespace);
         for checkpoint_id in kept.clone() {

@@ -94,6 +94,7 @@ fn live_chunks(connection: &Connection, thread_id: &str) -> Result<HashSet<i64>>
     }
     for id in nodes {
         let node = chunks::read_chunk(connection, id)?;
+        let node = node.filter(chunks::Chunk::is_intact);
         let leaves = node.and_then(|node| chunk::decode_node(&node.data));
         live.extend(leaves.ok_or_else(|| row::damaged(&key, &format!("chunk {id} cannot be read")))?);
         live.insert(id);
