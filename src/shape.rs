@@ -136,6 +136,47 @@ pub(crate) fn extents(
     walker.is_at_end().then_some(())
 }
 
+/// One channel of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// It has no value here.
+    Missing,
+    /// Only the serializer can tell.
+    Unknown,
+    /// Its bytes, and whether they are a delta snapshot.
+    Value(Vec<u8>, bool),
+}
+
+/// The value of `channel`, read as [`scan_around`] reads.
+pub(crate) fn channel_around(
+    bytes: &[u8],
+    holes: &[usize],
+    channel: &str,
+    fill: &mut dyn FnMut(usize) -> Option<Vec<u8>>,
+) -> Option<Channel> {
+    let mut walker = Walker::with_holes(bytes, holes);
+    for _ in 0..walker.map_length()? {
+        if walker.text()? != b"channel_values" {
+            walker.skip()?;
+            continue;
+        }
+        for _ in 0..walker.map_length()? {
+            let is_wanted = walker.text()? == channel.as_bytes();
+            let (start, passed) = (walker.position(), walker.holes_passed());
+            let is_delta = walker.skip()? == Some(DELTA_SNAPSHOT);
+            if is_wanted {
+                let mut value = bytes[start..walker.position()].to_vec();
+                if walker.holes_passed() > passed {
+                    value.extend(fill(passed)?);
+                }
+                return Some(Channel::Value(value, is_delta));
+            }
+        }
+        return Some(Channel::Missing);
+    }
+    Some(Channel::Missing)
+}
+
 impl Shape {
     fn read_versions(&mut self, walker: &mut Walker<'_>, count: usize) -> Option<()> {
         for _ in 0..count {

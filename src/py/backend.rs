@@ -15,6 +15,7 @@ use super::convert::{
 };
 use super::copying::{PyCopying, RowArgument, encoded_row};
 use super::settings::PySettings;
+use super::threads::{CursorArgument, ThreadFilterArgument, thread_cursor, thread_filter};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -62,6 +63,7 @@ impl PySqliteBackend {
         parent_checkpoint_id: Option<String>,
         value: TypedArgument,
         metadata: PyBackedBytes,
+        outline: Option<PyBackedBytes>,
         chunkable: bool,
     ) -> PyResult<PyCall> {
         Ok(acknowledged(self.verbs()?.put(EncodedCheckpoint {
@@ -69,6 +71,7 @@ impl PySqliteBackend {
             parent_checkpoint_id,
             value: typed_value(value),
             metadata: Blob::new(metadata),
+            outline: outline.map(Blob::new),
             chunkable,
         })))
     }
@@ -307,6 +310,61 @@ impl PySqliteBackend {
     fn verify(&self, after: Option<KeyArgument>) -> PyResult<PyCall> {
         let verified = self.verbs()?.verify(after.map(checkpoint_key));
         Ok(PyCall::new(verified, |py, verified| object(py, &verified?)))
+    }
+
+    fn list_threads(
+        &self,
+        filter: ThreadFilterArgument,
+        after: Option<CursorArgument>,
+        limit: usize,
+    ) -> PyResult<PyCall> {
+        let threads = self
+            .verbs()?
+            .list_threads(thread_filter(filter)?, after.map(thread_cursor), limit);
+        Ok(PyCall::new(threads, |py, threads| {
+            object(py, threads?.iter().collect::<Vec<_>>())
+        }))
+    }
+
+    fn count_threads(&self, filter: ThreadFilterArgument) -> PyResult<PyCall> {
+        let count = self.verbs()?.count_threads(thread_filter(filter)?);
+        Ok(PyCall::new(count, |py, count| object(py, count?)))
+    }
+
+    fn get_thread(&self, thread_id: String) -> PyResult<PyCall> {
+        let found = self.verbs()?.get_thread(thread_id);
+        Ok(PyCall::new(found, |py, found| object(py, found?.as_ref())))
+    }
+
+    fn set_thread(
+        &self,
+        thread_id: String,
+        title: Option<String>,
+        metadata: Option<String>,
+    ) -> PyResult<PyCall> {
+        Ok(acknowledged(self.verbs()?.set_thread(thread_id, title, metadata)))
+    }
+
+    fn archive_thread(&self, thread_id: String) -> PyResult<PyCall> {
+        Ok(acknowledged(self.verbs()?.archive_thread(thread_id)))
+    }
+
+    fn unarchive_thread(&self, thread_id: String) -> PyResult<PyCall> {
+        Ok(acknowledged(self.verbs()?.unarchive_thread(thread_id)))
+    }
+
+    fn history(
+        &self,
+        thread_id: String,
+        checkpoint_ns: String,
+        channel: String,
+        before: Option<String>,
+        limit: usize,
+    ) -> PyResult<PyCall> {
+        let page = self
+            .verbs()?
+            .history(thread_id, checkpoint_ns, channel, before, limit);
+        Ok(PyCall::new(page, |py, page| object(py, &page?)))
     }
 
     fn thread_ids(&self, limit: usize) -> PyResult<PyCall> {

@@ -9,6 +9,7 @@ mod errors;
 mod fork;
 mod notices;
 mod settings;
+mod threads;
 
 use pyo3::prelude::*;
 

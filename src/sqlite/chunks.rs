@@ -10,9 +10,11 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::row;
 use super::statements as sql;
+use super::threads::Noting;
 use crate::chunk::{self, Binding, Draft, Hash, Ids, Known, Op, Recipe, Sealer, Unreadable};
 use crate::error::{Error, Result};
 use crate::model::{Blob, CheckpointKey, Payload, TypedValue};
+use crate::progress;
 use crate::shape::{self, Shape, ShapeBook};
 
 /// What a chunk's data is.
@@ -54,6 +56,9 @@ struct Leaf {
     hash: Hash,
     data: Vec<u8>,
 }
+
+/// Fetches the body that belongs in a hole.
+type Fill<'a> = &'a mut dyn FnMut(usize) -> Option<Vec<u8>>;
 
 /// What cannot be read of a value, in words for [`Error::CorruptRow`].
 type Fault = String;
@@ -107,14 +112,83 @@ impl<'a> Chunks<'a> {
         Ok(shapes.shape_of(value.tag.as_deref(), value.payload.as_slice()))
     }
 
-    /// Reads the outline from the inline bytes, around the bodies.
+    /// The nodes that a checkpoint runs next; `None` if only its serializer can read it.
+    pub(super) fn next_nodes(
+        &self,
+        row: &Row<'_>,
+        column: usize,
+        binding: &Binding<'_>,
+    ) -> Result<Option<Vec<String>>> {
+        let Some(bytes) = stored_recipe(row, column)? else {
+            let tag: Option<String> = row.get(column)?;
+            let value = row::bytes(row, column + 1)?;
+            return Ok(match tag.as_deref() {
+                Some("msgpack") => progress::next_nodes(value),
+                _ => None,
+            });
+        };
+        let recipe = decode(bytes, binding.key())?;
+        if recipe.tag != "msgpack" {
+            return Ok(None);
+        }
+        self.around(&recipe, binding.key(), |bytes, holes, fill| {
+            progress::next_nodes_around(bytes, holes, fill)
+        })
+    }
+
+    /// The bytes of one channel of a checkpoint; `Missing` if it is not stored there, `Unknown` if only the
+    /// serializer can tell. No chunk of another channel is read.
+    pub(super) fn channel(
+        &self,
+        row: &Row<'_>,
+        column: usize,
+        binding: &Binding<'_>,
+        channel: &str,
+    ) -> Result<shape::Channel> {
+        let find = |bytes: &[u8], holes: &[usize], fill: Fill<'_>| {
+            shape::channel_around(bytes, holes, channel, fill)
+        };
+        let found = match stored_recipe(row, column)? {
+            None => {
+                let tag: Option<String> = row.get(column)?;
+                let value = row::bytes(row, column + 1)?;
+                (tag.as_deref() == Some("msgpack"))
+                    .then(|| find(value, &[], &mut |_| None))
+                    .flatten()
+            }
+            Some(bytes) => {
+                let recipe = decode(bytes, binding.key())?;
+                if recipe.tag == "msgpack" {
+                    self.around(&recipe, binding.key(), |bytes, holes, fill| {
+                        find(bytes, holes, fill)
+                    })?
+                } else {
+                    None
+                }
+            }
+        };
+        Ok(found.unwrap_or(shape::Channel::Unknown))
+    }
+
     fn scan(&self, recipe: &Recipe<'_>, key: &CheckpointKey) -> Result<Option<Shape>> {
+        self.around(recipe, key, |bytes, holes, fill| {
+            shape::scan_around(bytes, holes, fill)
+        })
+    }
+
+    /// Reads the inline bytes, around the bodies; `read` gets those it asks for.
+    fn around<T>(
+        &self,
+        recipe: &Recipe<'_>,
+        key: &CheckpointKey,
+        read: impl FnOnce(&[u8], &[usize], Fill<'_>) -> Option<T>,
+    ) -> Result<Option<T>> {
         let inline = recipe.inline.bytes().map_err(|_| unreadable(key))?;
         let Some(skeleton) = recipe.skeleton(&inline) else {
             return Ok(None);
         };
         let mut failed = None;
-        let shape = shape::scan_around(&skeleton.bytes, &skeleton.holes, |hole| {
+        let found = read(&skeleton.bytes, &skeleton.holes, &mut |hole| {
             let mut body = Vec::new();
             let (ops, tail) = &skeleton.bodies[hole];
             let mut rest = &inline[tail.clone()];
@@ -130,7 +204,7 @@ impl<'a> Chunks<'a> {
         match failed {
             Some(Failed::Damaged(detail)) => Err(row::damaged(key, &detail)),
             Some(Failed::Other(error)) => Err(error),
-            None => Ok(shape),
+            None => Ok(found),
         }
     }
 
@@ -339,20 +413,16 @@ pub(super) fn read_chunk(connection: &Connection, id: i64) -> Result<Option<Chun
 }
 
 /// Finds or makes the chunks of a draft. `base` tells ids that hold if nothing was removed since.
-pub(super) fn store(
-    connection: &Connection,
-    thread_id: &str,
-    draft: &Draft,
-    base: Option<&Known>,
-) -> Result<Ids> {
-    let (thread_no, revision) = note_put(connection, thread_id)?;
+pub(super) fn store(noting: &mut Noting<'_>, draft: &Draft, base: Option<&Known>) -> Result<Ids> {
+    let thread = noting.thread()?;
+    let (thread_no, revision) = (thread.number, thread.revision);
     let base = base.filter(|known| (known.ids.thread_no, known.ids.revision) == (thread_no, revision));
     let base = match base {
-        Some(known) if is_there(connection, known)? => Some(&known.ids),
+        Some(known) if is_there(noting.connection(), known)? => Some(&known.ids),
         _ => None,
     };
     let mut store = Store {
-        connection,
+        connection: noting.connection(),
         draft,
         base,
         ids: Ids {
@@ -361,6 +431,7 @@ pub(super) fn store(
             nodes: Vec::with_capacity(draft.nodes.len()),
             leaves: vec![0; draft.leaves.len()],
         },
+        bytes: 0,
     };
     for (nodes, leaves) in draft.references() {
         for node in nodes {
@@ -371,6 +442,7 @@ pub(super) fn store(
             store.leaf(leaf)?;
         }
     }
+    noting.add_bytes(store.bytes);
     Ok(store.ids)
 }
 
@@ -393,26 +465,13 @@ fn is_there(connection: &Connection, known: &Known) -> Result<bool> {
     Ok(find(connection, known.ids.thread_no, hash)? == Some(*id))
 }
 
-/// The number and the revision of a thread; notes that a put refers to chunks of it.
-pub(super) fn note_put(connection: &Connection, thread_id: &str) -> Result<(i64, i64)> {
-    let noted = connection
-        .prepare_cached(sql::NOTE_PUT)?
-        .query_row([thread_id], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if let Some(noted) = noted {
-        return Ok(noted);
-    }
-    connection
-        .prepare_cached(sql::INSERT_THREAD)?
-        .execute([thread_id])?;
-    Ok((connection.last_insert_rowid(), 0))
-}
-
 struct Store<'a> {
     connection: &'a Connection,
     draft: &'a Draft,
     base: Option<&'a Ids>,
     ids: Ids,
+    /// Of chunks that were made.
+    bytes: usize,
 }
 
 impl Store<'_> {
@@ -433,6 +492,7 @@ impl Store<'_> {
             self.leaf(leaf)?;
         }
         let data = chunk::encode_node(&self.ids.leaves[node.leaves.clone()]);
+        self.bytes += data.len();
         insert(
             self.connection,
             self.ids.thread_no,
@@ -455,6 +515,7 @@ impl Store<'_> {
                 Some(frame) => (Kind::CompressedLeaf, frame.as_slice()),
                 None => (Kind::Leaf, self.draft.leaf_bytes(leaf)),
             };
+            self.bytes += data.len();
             insert(self.connection, thread_no, kind as i64, &leaf.hash, data)?
         };
         Ok(())

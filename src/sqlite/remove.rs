@@ -1,19 +1,23 @@
 //! `remove`: carries out, in slices, what `prune` and `delete_for_runs` found.
 
-use rusqlite::{Connection, params};
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rebind;
 use super::slice::Slice;
 use super::statements as sql;
+use super::threads;
 use super::transaction::WriteTransaction;
 use crate::error::Result;
-use crate::model::{CheckpointKey, Removal, RemovalStep};
+use crate::model::{CheckpointKey, Format, Removal, RemovalStep};
 
 /// Takes the steps from `from` on; the number of the first one that is left.
 pub(super) fn remove(transaction: &WriteTransaction<'_>, removal: &Removal, from: usize) -> Result<usize> {
     let connection = transaction.connection;
     let slice = Slice::begin();
     let mut done = from;
+    let mut removed: HashMap<&str, (i64, i64)> = HashMap::new();
     for step in removal.steps.iter().skip(from) {
         match step {
             RemovalStep::CutParent(key, parent) => {
@@ -26,7 +30,13 @@ pub(super) fn remove(transaction: &WriteTransaction<'_>, removal: &Removal, from
                     ])?;
                 }
             }
-            RemovalStep::Checkpoint(key) => delete_checkpoint(connection, key)?,
+            RemovalStep::Checkpoint(key) => {
+                if let Some(bytes) = delete_checkpoint(connection, key)? {
+                    let (rows, sum) = removed.entry(&key.thread_id).or_default();
+                    *rows += 1;
+                    *sum += bytes;
+                }
+            }
             RemovalStep::NamespaceWrites {
                 thread_id,
                 checkpoint_ns,
@@ -40,17 +50,23 @@ pub(super) fn remove(transaction: &WriteTransaction<'_>, removal: &Removal, from
             break;
         }
     }
+    if transaction.format.get() == Format::Compact {
+        for (thread_id, (rows, bytes)) in removed {
+            threads::note_removed(connection, thread_id, rows, bytes)?;
+            threads::refresh_head(connection, thread_id)?;
+        }
+    }
     Ok(done)
 }
 
-/// Removes one checkpoint and the writes stored at it.
-pub(super) fn delete_checkpoint(connection: &Connection, key: &CheckpointKey) -> Result<()> {
-    for statement in [sql::DELETE_CHECKPOINT_WRITES, sql::DELETE_CHECKPOINT] {
-        connection.prepare_cached(statement)?.execute(params![
-            key.thread_id,
-            key.checkpoint_ns,
-            key.checkpoint_id
-        ])?;
-    }
-    Ok(())
+/// Removes one checkpoint and the writes stored at it; the bytes of the checkpoint, if it was there.
+pub(super) fn delete_checkpoint(connection: &Connection, key: &CheckpointKey) -> Result<Option<i64>> {
+    let place = params![key.thread_id, key.checkpoint_ns, key.checkpoint_id];
+    connection
+        .prepare_cached(sql::DELETE_CHECKPOINT_WRITES)?
+        .execute(place)?;
+    Ok(connection
+        .prepare_cached(sql::DELETE_CHECKPOINT)?
+        .query_row(place, |row| row.get(0))
+        .optional()?)
 }
