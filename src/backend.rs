@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::model::{
     CheckpointKey, Conversion, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedRow, EncodedWrites,
-    Format, Garbage, ListFilter, Opened, Page, Pages, Removal, Stats, Storage, StoredTuple, StoredWrite,
-    SweepProgress, Swept, ThreadPage, Vacuumed, Verified,
+    Format, Garbage, Keep, ListFilter, Opened, Page, Pages, Removal, Stats, Storage, StoredTuple,
+    StoredWrite, SweepProgress, Swept, ThreadPage, Vacuumed, Verified,
 };
 use crate::pending::Pending;
 use crate::shape::ShapeBook;
@@ -61,9 +61,9 @@ pub trait Backend: Send + Sync {
         progress: CopyProgress,
     ) -> Pending<Option<CopyProgress>>;
 
-    /// Finds what the latest checkpoints of a thread do not need. Fails with `NeedShapes` for
-    /// checkpoints that `shapes` must learn first.
-    fn prune(&self, thread_id: String, shapes: Arc<ShapeBook>) -> Pending<Removal>;
+    /// Finds what the checkpoints of a thread that are kept do not need: all of it if nothing is kept.
+    /// Fails with `NeedShapes` for checkpoints that `shapes` must learn first.
+    fn prune(&self, thread_id: String, keep: Option<Keep>, shapes: Arc<ShapeBook>) -> Pending<Removal>;
 
     /// Finds the chunks of a thread that nothing refers to.
     fn garbage(&self, thread_id: String) -> Pending<Garbage>;

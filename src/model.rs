@@ -236,6 +236,42 @@ pub enum RemovalStep {
         /// The namespace.
         checkpoint_ns: String,
     },
+    /// All that is left of a thread.
+    Thread {
+        /// The thread.
+        thread_id: String,
+        /// What it must still be; whatever it is if none.
+        unless_changed: Option<ThreadMark>,
+    },
+}
+
+/// What tells whether a thread was written to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ThreadMark {
+    /// The greatest id of its checkpoints.
+    pub newest: Option<String>,
+    /// The greatest row of its writes.
+    pub last_write: i64,
+}
+
+/// What a removal keeps of each namespace, beside what those checkpoints need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// So many of the newest, and the newest in any case.
+    pub last: usize,
+    /// Those made since, in milliseconds after 1970.
+    pub since: Option<i64>,
+}
+
+/// How much there is of something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// Checkpoints.
+    pub checkpoints: u64,
+    /// Rows of writes.
+    pub writes: u64,
+    /// Bytes of the rows, and of the chunks that nothing else refers to.
+    pub bytes: u64,
 }
 
 /// What a verb found to be removed, in order.
@@ -243,6 +279,8 @@ pub enum RemovalStep {
 pub struct Removal {
     /// The steps.
     pub steps: Vec<RemovalStep>,
+    /// How much goes.
+    pub weight: Weight,
 }
 
 impl Removal {
@@ -250,7 +288,9 @@ impl Removal {
     pub fn thread_ids(&self) -> impl Iterator<Item = &str> {
         self.steps.iter().map(|step| match step {
             RemovalStep::CutParent(key, _) | RemovalStep::Checkpoint(key) => key.thread_id.as_str(),
-            RemovalStep::NamespaceWrites { thread_id, .. } => thread_id,
+            RemovalStep::NamespaceWrites { thread_id, .. } | RemovalStep::Thread { thread_id, .. } => {
+                thread_id
+            }
         })
     }
 }

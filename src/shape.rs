@@ -1,6 +1,6 @@
 //! What pruning and delta history must know of a checkpoint, read from msgpack without decoding it.
 //!
-//! Format read here: a map with `v` (int), `channel_versions` (map by channel) and `channel_values`
+//! Format read here: a map with `v` (int), `ts` (ISO 8601), `channel_versions` (map by channel) and `channel_values`
 //! (map by channel; an ext of type 7 is a `DeltaChannel` snapshot). All else is skipped.
 
 use std::collections::{HashMap, HashSet};
@@ -23,6 +23,8 @@ pub const UNKNOWN_BYTES: usize = 16 << 20;
 pub struct Shape {
     /// The checkpoint format's version.
     pub version: i64,
+    /// When it was made, as it says.
+    pub timestamp: Option<String>,
     /// Channels that have a version.
     pub channel_versions: HashSet<String>,
     /// Channels whose value is stored here, and whether it is a delta snapshot.
@@ -82,6 +84,7 @@ pub(crate) fn scan_around(
     for _ in 0..walker.map_length()? {
         match walker.text()? {
             b"v" => shape.version = walker.integer()?,
+            b"ts" => shape.timestamp = walker.passed_text()?,
             b"channel_versions" => {
                 let count = walker.map_length()?;
                 if let Some(hole) = walker.hole() {
@@ -181,6 +184,7 @@ mod tests {
     fn the_outline_of_a_checkpoint_is_read_without_decoding_values() {
         let shape = scan(&checkpoint()).unwrap();
         assert_eq!(shape.version, 4);
+        assert_eq!(shape.timestamp, None);
         assert_eq!(shape.channel_versions, HashSet::from(["plain".to_owned()]));
         assert_eq!(
             shape.channel_values,

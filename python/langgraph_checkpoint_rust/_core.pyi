@@ -52,6 +52,7 @@ class ShapeBook:
         self,
         value: TypedData,
         version: int,
+        timestamp: str | None,
         channel_versions: set[str],
         channel_values: dict[str, bool],
     ) -> None:
@@ -60,6 +61,7 @@ class ShapeBook:
         Args:
             value: The stored checkpoint, as a verb returned it.
             version: Its format version.
+            timestamp: When it was made, in ISO 8601.
             channel_versions: The channels that have a version.
             channel_values: The channels it stores, and whether each is a delta snapshot.
         """
@@ -69,6 +71,10 @@ class Removal:
     """What a verb found to be removed; its length is the number of steps."""
 
     def __len__(self) -> int: ...
+    @property
+    def weight(self) -> tuple[int, int, int]:
+        """Checkpoints, writes and bytes that go."""
+
     @property
     def thread_ids(self) -> set[str]:
         """The threads that lose something."""
@@ -186,8 +192,14 @@ class SqliteBackend:
     ) -> Call:
         """Copies a slice of a thread. Result: `CopyProgress | None`: what to go on from."""
 
-    def prune(self, thread_id: str, shapes: ShapeBook) -> Call:
-        """Finds what need not be kept. Result: `(Removal | None, [TypedData])`: what `shapes` must learn."""
+    def prune(self, thread_id: str, keep: tuple[int, int | None] | None, shapes: ShapeBook) -> Call:
+        """Finds what need not be kept. Result: `(Removal | None, [TypedData])`: what `shapes` must learn.
+
+        Args:
+            thread_id: The thread.
+            keep: How many of the newest stay, and those since when in ms; None to keep nothing.
+            shapes: What is known of checkpoints that only their serializer can read.
+        """
 
     def garbage(self, thread_id: str) -> Call:
         """Finds the chunks of a thread that nothing refers to. Result: `Garbage`."""

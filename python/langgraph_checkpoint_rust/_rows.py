@@ -24,6 +24,8 @@ ConversionProgress: TypeAlias = tuple[int, int, int]
 """`(stage, row id, rows looked at)`."""
 StorageFigures: TypeAlias = tuple[tuple[int, int], int, int, dict[str, tuple[int, int, int, int]]]
 """`((checkpoints, writes), metadata bytes, write bytes, {channel: (live, logical, stored, chunks)})`."""
+Keep: TypeAlias = tuple[int, int | None] | None
+"""How many of the newest checkpoints stay, and those since when in ms; None to keep nothing."""
 PlacedWrite: TypeAlias = tuple[str, str, int, str, TypedData]
 """`(task_id, task_path, index, channel, value)`."""
 StoredCheckpoint: TypeAlias = tuple[str | None, TypedData, bytes | str | None]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CopyReport", "Finding", "TransferReport", "VerifyReport"]
+__all__ = ["CopyReport", "Finding", "PruneReport", "TransferReport", "VerifyReport"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,23 @@ class TransferReport:
     checkpoints: int
     writes: int
     unchanged: int = 0
+
+
+@dataclass(frozen=True)
+class PruneReport:
+    """What goes, or would go.
+
+    Attributes:
+        threads: Threads that lose something.
+        checkpoints: Checkpoints that go.
+        writes: Pending writes that go.
+        bytes: An estimate of the space they take in the file.
+    """
+
+    threads: int = 0
+    checkpoints: int = 0
+    writes: int = 0
+    bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ use super::settings::PySettings;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
-    Blob, Conversion, CopyProgress, EncodedCheckpoint, EncodedWrites, Format, Garbage, OnConflict, Removal,
-    Stats, StoredTuple, StoredWrite, SweepProgress, Swept, TypedValue,
+    Blob, Conversion, CopyProgress, EncodedCheckpoint, EncodedWrites, Format, Garbage, Keep, OnConflict,
+    Removal, Stats, StoredTuple, StoredWrite, SweepProgress, Swept, TypedValue,
 };
 use crate::pending::Pending;
 use crate::shape::{Shape, ShapeBook};
@@ -164,8 +164,14 @@ impl PySqliteBackend {
         }))
     }
 
-    fn prune(&self, thread_id: String, shapes: &PyShapeBook) -> PyResult<PyCall> {
-        let removal = self.verbs()?.prune(thread_id, Arc::clone(&shapes.0));
+    fn prune(
+        &self,
+        thread_id: String,
+        keep: Option<(usize, Option<i64>)>,
+        shapes: &PyShapeBook,
+    ) -> PyResult<PyCall> {
+        let keep = keep.map(|(last, since)| Keep { last, since });
+        let removal = self.verbs()?.prune(thread_id, keep, Arc::clone(&shapes.0));
         Ok(PyCall::new(removal, |py, removal| {
             learning(py, removal, |removal| {
                 Ok(object(py, PyRemoval(Arc::new(removal)))?.into_bound(py))
@@ -467,6 +473,13 @@ impl PyRemoval {
         self.0.steps.len()
     }
 
+    /// Checkpoints, writes and bytes that go.
+    #[getter]
+    fn weight(&self) -> (u64, u64, u64) {
+        let weight = self.0.weight;
+        (weight.checkpoints, weight.writes, weight.bytes)
+    }
+
     /// The threads that lose something.
     #[getter]
     fn thread_ids(&self) -> BTreeSet<&str> {
@@ -504,11 +517,13 @@ impl PyShapeBook {
         &self,
         value: TypedArgument,
         version: i64,
+        timestamp: Option<String>,
         channel_versions: HashSet<String>,
         channel_values: HashMap<String, bool>,
     ) {
         let shape = Shape {
             version,
+            timestamp,
             channel_versions,
             channel_values,
         };

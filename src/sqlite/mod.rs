@@ -1,5 +1,6 @@
 //! The SQLite store.
 
+mod age;
 mod backup;
 mod checkpointer;
 mod chunks;
@@ -42,6 +43,7 @@ mod sync;
 mod transaction;
 mod vacuum;
 mod verify;
+mod weigh;
 mod workers;
 mod write_thread;
 mod writer;
@@ -58,8 +60,8 @@ use crate::backend::Backend;
 use crate::error::Result;
 use crate::model::{
     ChannelHistory, CheckpointKey, Conversion, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedRow,
-    EncodedWrites, Format, Garbage, ListFilter, Opened, Page, Pages, Removal, Stats, Storage, StoredTuple,
-    StoredWrite, SweepProgress, Swept, ThreadPage, Vacuumed, Verified,
+    EncodedWrites, Format, Garbage, Keep, ListFilter, Opened, Page, Pages, Removal, Stats, Storage,
+    StoredTuple, StoredWrite, SweepProgress, Swept, ThreadPage, Vacuumed, Verified,
 };
 use crate::pending::Pending;
 use crate::shape::ShapeBook;
@@ -170,7 +172,7 @@ impl Backend for SqliteBackend {
 
     fn delete_thread(&self, thread_id: String) -> Pending<bool> {
         self.engine.write(0, move |transaction| {
-            delete_thread::delete_thread(transaction, &thread_id)
+            delete_thread::delete_thread(transaction, &thread_id, &slice::Slice::begin())
         })
     }
 
@@ -191,9 +193,10 @@ impl Backend for SqliteBackend {
         })
     }
 
-    fn prune(&self, thread_id: String, shapes: Arc<ShapeBook>) -> Pending<Removal> {
-        self.engine.read(Removal::default, move |transaction| {
-            prune::prune(transaction, &thread_id, &shapes)
+    fn prune(&self, thread_id: String, keep: Option<Keep>, shapes: Arc<ShapeBook>) -> Pending<Removal> {
+        self.engine.read(Removal::default, move |transaction| match keep {
+            Some(keep) => prune::prune(transaction, &thread_id, keep, &shapes),
+            None => weigh::whole_thread(transaction, &thread_id),
         })
     }
 

@@ -2,11 +2,13 @@
 
 use rusqlite::{Connection, params};
 
+use super::delete_thread::delete_thread;
 use super::rebind;
 use super::slice::Slice;
 use super::statements as sql;
 use super::transaction::WriteTransaction;
-use crate::error::Result;
+use super::weigh;
+use crate::error::{Error, Result};
 use crate::model::{CheckpointKey, Removal, RemovalStep};
 
 /// Takes the steps from `from` on; the number of the first one that is left.
@@ -33,6 +35,18 @@ pub(super) fn remove(transaction: &WriteTransaction<'_>, removal: &Removal, from
             } => {
                 let mut statement = connection.prepare_cached(sql::DELETE_NAMESPACE_WRITES)?;
                 statement.execute([thread_id, checkpoint_ns])?;
+            }
+            RemovalStep::Thread {
+                thread_id,
+                unless_changed,
+            } => {
+                let changed = unless_changed
+                    .as_ref()
+                    .map(|mark| Ok::<_, Error>(weigh::mark(connection, thread_id)? != *mark))
+                    .transpose()?;
+                if changed != Some(true) && delete_thread(transaction, thread_id, &slice)? {
+                    return Ok(done);
+                }
             }
         }
         done += 1;
