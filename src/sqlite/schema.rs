@@ -37,19 +37,48 @@ CREATE TABLE IF NOT EXISTS writes (
 
 const ADD_TASK_PATH: &str = "ALTER TABLE writes ADD COLUMN task_path TEXT NOT NULL DEFAULT ''";
 
-/// The tables of version 1 of the compact format. The triggers stop upstream's savers, which would store
+/// What is known of threads. `revision`, `puts` and the second group hold what can be derived from the
+/// other tables, in a compact file only; the rest is the user's, and is kept in an interop file too, once
+/// there is any. Times are milliseconds since 1970; `updated` is NULL for a thread that is not listed, and
+/// moves so rarely that its index costs a put nothing as a rule. `thread_id` is NULL once the thread is
+/// deleted, until its chunks are.
+const CREATE_THREADS: &str = "
+CREATE TABLE IF NOT EXISTS checkpoint_threads (
+    thread_no INTEGER PRIMARY KEY AUTOINCREMENT,
+    thread_id TEXT UNIQUE,
+    revision INTEGER NOT NULL DEFAULT 0,
+    puts INTEGER NOT NULL DEFAULT 0,
+
+    created INTEGER,
+    updated INTEGER,
+    checkpoints INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0,
+    head TEXT,
+    step INTEGER,
+    source TEXT,
+    run_id TEXT,
+    status TEXT,
+    nodes TEXT,
+
+    title TEXT,
+    metadata TEXT,
+    archived INTEGER NOT NULL DEFAULT 0,
+    pinned INTEGER NOT NULL DEFAULT 0,
+    ttl INTEGER,
+    expires INTEGER,
+    lease_token TEXT,
+    lease_fence INTEGER NOT NULL DEFAULT 0,
+    lease_expires INTEGER
+);
+CREATE INDEX IF NOT EXISTS checkpoint_threads_by_updated ON checkpoint_threads (updated);";
+
+/// The other tables of version 1 of the compact format. The triggers stop upstream's savers, which would store
 /// rows beside ours; our connections run without triggers.
 const CREATE_COMPACT: &str = "
 CREATE TABLE checkpoint_meta (
     key TEXT NOT NULL PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE checkpoint_threads (
-    thread_no INTEGER PRIMARY KEY AUTOINCREMENT,
-    thread_id TEXT UNIQUE,
-    revision INTEGER NOT NULL DEFAULT 0,
-    puts INTEGER NOT NULL DEFAULT 0
-);
 CREATE TABLE checkpoint_chunks (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     thread_no INTEGER NOT NULL,
@@ -153,6 +182,7 @@ pub(super) fn migrate(connection: &Connection, made: Format) -> Result<()> {
     let is_new = exists("checkpoints")?.is_none() && exists("writes")?.is_none();
     connection.execute_batch(CREATE_TABLES)?;
     if is_new && made == Format::Compact {
+        connection.execute_batch(CREATE_THREADS)?;
         connection.execute_batch(CREATE_COMPACT)?;
     }
     if inspect(connection)? == Schema::WithoutTaskPath {
@@ -165,6 +195,7 @@ pub(super) fn migrate(connection: &Connection, made: Format) -> Result<()> {
 pub(super) fn begin_conversion(connection: &Connection, target: Format) -> Result<Format> {
     match (format(connection)?, target) {
         (Format::Interop, Format::Compact) => {
+            connection.execute_batch(CREATE_THREADS)?;
             connection.execute_batch(CREATE_COMPACT)?;
             Ok(Format::Compact)
         }
