@@ -10,6 +10,7 @@ use crate::model::{
     StoredWrite, SweepProgress, Swept, ThreadPage, Vacuumed, Verified,
 };
 use crate::pending::Pending;
+use crate::retention::{Policy, Run, Term};
 use crate::shape::ShapeBook;
 use crate::stepwise::Stepwise;
 
@@ -64,6 +65,17 @@ pub trait Backend: Send + Sync {
     /// Finds what the checkpoints of a thread that are kept do not need: all of it if nothing is kept.
     /// Fails with `NeedShapes` for checkpoints that `shapes` must learn first.
     fn prune(&self, thread_id: String, keep: Option<Keep>, shapes: Arc<ShapeBook>) -> Pending<Removal>;
+
+    /// A run of a policy, of the store's own if none is given. `dry_run` only tells what would go.
+    fn apply_retention(
+        &self,
+        policy: Option<Policy>,
+        dry_run: bool,
+        shapes: Arc<ShapeBook>,
+    ) -> Result<Box<dyn Run>>;
+
+    /// Notes what a user says about a thread.
+    fn set_term(&self, thread_id: String, term: Term) -> Pending<()>;
 
     /// Finds the chunks of a thread that nothing refers to.
     fn garbage(&self, thread_id: String) -> Pending<Garbage>;

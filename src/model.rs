@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::retention::RetentionStats;
+
 /// Bytes made outside the engine, whoever owns them: a `Vec`, or a Python `bytes` object.
 #[derive(Clone)]
 pub struct Blob(Arc<dyn AsRef<[u8]> + Send + Sync>);
@@ -254,6 +256,13 @@ pub struct ThreadMark {
     pub last_write: i64,
 }
 
+impl ThreadMark {
+    /// Whether something was stored since the other; what was deleted does not count.
+    pub fn is_after(&self, other: &Self) -> bool {
+        self.newest > other.newest || self.last_write > other.last_write
+    }
+}
+
 /// What a removal keeps of each namespace, beside what those checkpoints need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keep {
@@ -469,6 +478,8 @@ pub struct Stats {
     pub readers: ReaderStats,
     /// The write-ahead log.
     pub wal: WalStats,
+    /// The saver's retention policy.
+    pub retention: RetentionStats,
 }
 
 /// How far a backup or a restore is.

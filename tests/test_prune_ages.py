@@ -5,17 +5,15 @@
 import datetime as dt
 import operator
 import os
-import time
-import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from aged import put_aged
 from helpers import OTHER_TASK, TASK, Verbs, checkpoint_of, config_of, id_of, ids, put_chain, rows
 from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.channels import DeltaChannel
-from langgraph.checkpoint.base.id import uuid6
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, Send, interrupt
@@ -25,22 +23,6 @@ from langgraph_checkpoint_rust import RustSqliteSaver
 from langgraph_checkpoint_rust.reports import PruneReport
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*beta.*", "ignore:.*in beta")
-
-
-def put_aged(saver: Any, ages: list[float], thread_id: str = "1", **more: Any) -> list[str]:
-    """Checkpoints that were made so many seconds ago; their ids."""
-    made, config = [], config_of(thread_id)
-    for age in ages:
-        moment = time.time() - age
-        steps = int(moment * 10**7) + 0x01B21DD213814000
-        template = uuid6()
-        fields = (steps >> 28, steps >> 12 & 0xFFFF, 0x6000 | steps & 0xFFF, *template.fields[3:])
-        checkpoint_id = str(uuid.UUID(fields=fields))
-        config = saver.put(
-            config, checkpoint_of(None, {"age": age}, id=checkpoint_id, **more), {"parents": {}}, {}
-        )
-        made.append(checkpoint_id)
-    return made
 
 
 @pytest.mark.parametrize("keep_last", [1, 2, 3, 5])

@@ -147,6 +147,16 @@ def seconds(name: str, value: Any) -> float:
     return float(value)
 
 
+def whole_number(name: str, value: Any, lowest: int, highest: int) -> None:
+    """Refuses what is neither None nor an int in these limits."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if not lowest <= value <= highest:
+        raise ValueError(f"{name} must be between {lowest} and {highest}, not {value}")
+
+
 def texts(name: str, values: Any) -> list[str]:
     """A sequence of ids. A single `str` is a sequence of letters, surely by mistake."""
     if isinstance(values, (str, bytes)):

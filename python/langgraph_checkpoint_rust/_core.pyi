@@ -7,13 +7,14 @@ The verbs of `SqliteBackend` may be called from any thread; each returns a `Call
 import builtins
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Any, final
+from typing import Any, Literal, final
 
 from langgraph_checkpoint_rust._rows import (
     ConversionProgress,
     CopyProgress,
     Key,
     ListFilter,
+    Policy,
     ThreadRow,
     TypedData,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "Part",
     "Payload",
     "Removal",
+    "RetentionRun",
     "ShapeBook",
     "SqliteBackend",
     "Unpack",
@@ -78,6 +80,13 @@ class Removal:
     @property
     def thread_ids(self) -> set[str]:
         """The threads that lose something."""
+
+@final
+class RetentionRun:
+    """A run of a policy."""
+
+    def step(self) -> Call:
+        """Does a little. Result: `(Stepped | None, [TypedData])`: what `shapes` must learn first."""
 
 @final
 class Garbage:
@@ -139,9 +148,12 @@ class SqliteBackend:
     Args:
         path: The file; None for a database in memory.
         settings: The settings.
+        policy: What goes by itself.
     """
 
-    def __new__(cls, path: str | PathLike[str] | None, settings: SqliteSettings) -> SqliteBackend: ...
+    def __new__(
+        cls, path: str | PathLike[str] | None, settings: SqliteSettings, policy: Policy | None = None
+    ) -> SqliteBackend: ...
     def setup(self) -> Call:
         """Opens the database. Result: whether it was made, its format, and its size in bytes."""
 
@@ -200,6 +212,14 @@ class SqliteBackend:
             keep: How many of the newest stay, and those since when in ms; None to keep nothing.
             shapes: What is known of checkpoints that only their serializer can read.
         """
+
+    def apply_retention(self, policy: Policy | None, dry_run: bool, shapes: ShapeBook) -> RetentionRun:
+        """A run of a policy, of the backend's own if it is None."""
+
+    def set_term(
+        self, thread_id: str, term: Literal["pinned", "ttl", "refreshed"], value: int | None
+    ) -> Call:
+        """Notes that a thread is pinned, if there is a value, or its time to live in ms."""
 
     def garbage(self, thread_id: str) -> Call:
         """Finds the chunks of a thread that nothing refers to. Result: `Garbage`."""

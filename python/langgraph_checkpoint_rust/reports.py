@@ -10,7 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CopyReport", "Finding", "PruneReport", "TransferReport", "VerifyReport"]
+__all__ = [
+    "CopyReport",
+    "Finding",
+    "PruneReport",
+    "RetentionReport",
+    "ThreadOutcome",
+    "TransferReport",
+    "VerifyReport",
+]
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,54 @@ class PruneReport:
     checkpoints: int = 0
     writes: int = 0
     bytes: int = 0
+
+
+@dataclass(frozen=True)
+class ThreadOutcome:
+    """What a thread loses.
+
+    Attributes:
+        thread_id: The thread.
+        reason: `"history"` for checkpoints beyond those to keep; else all of it goes, because it is
+            `"expired"`, `"idle"` or `"done"`, or because of the file's `"size"`.
+        checkpoints: Checkpoints that go.
+        writes: Pending writes that go.
+        bytes: An estimate of the space they take in the file.
+    """
+
+    thread_id: str
+    reason: str
+    checkpoints: int
+    writes: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class RetentionReport:
+    """What `apply_retention` deleted, or would delete.
+
+    Attributes:
+        threads: Threads that lose something.
+        dry_run: Whether nothing was deleted.
+    """
+
+    threads: tuple[ThreadOutcome, ...] = ()
+    dry_run: bool = True
+
+    @property
+    def checkpoints(self) -> int:
+        """Checkpoints that go."""
+        return sum(thread.checkpoints for thread in self.threads)
+
+    @property
+    def writes(self) -> int:
+        """Pending writes that go."""
+        return sum(thread.writes for thread in self.threads)
+
+    @property
+    def bytes(self) -> int:
+        """An estimate of the space they take in the file."""
+        return sum(thread.bytes for thread in self.threads)
 
 
 @dataclass(frozen=True)

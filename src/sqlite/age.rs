@@ -1,5 +1,7 @@
 //! When a checkpoint was made. Its id tells, being a UUID of version 6; of any other, the `ts` inside.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use rusqlite::Connection;
 
 use super::statements::retention as sql;
@@ -7,6 +9,12 @@ use crate::error::Result;
 
 /// 100 ns steps from 1582-10-15, where the time of a UUID begins, to 1970.
 const BEFORE_1970: u64 = 0x01b2_1dd2_1381_4000;
+
+/// Now, in milliseconds after 1970.
+pub(super) fn now() -> i64 {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(passed.as_millis()).unwrap_or(i64::MAX)
+}
 
 /// Milliseconds after 1970; none if the id does not tell.
 pub(super) fn of_id(checkpoint_id: &str) -> Option<i64> {

@@ -8,13 +8,17 @@ use super::slice::Slice;
 use super::statements as sql;
 use super::transaction::WriteTransaction;
 use super::weigh;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{CheckpointKey, Removal, RemovalStep};
 
 /// Takes the steps from `from` on; the number of the first one that is left.
-pub(super) fn remove(transaction: &WriteTransaction<'_>, removal: &Removal, from: usize) -> Result<usize> {
+pub(super) fn remove(
+    transaction: &WriteTransaction<'_>,
+    removal: &Removal,
+    from: usize,
+    slice: &Slice,
+) -> Result<usize> {
     let connection = transaction.connection;
-    let slice = Slice::begin();
     let mut done = from;
     for step in removal.steps.iter().skip(from) {
         match step {
@@ -40,11 +44,11 @@ pub(super) fn remove(transaction: &WriteTransaction<'_>, removal: &Removal, from
                 thread_id,
                 unless_changed,
             } => {
-                let changed = unless_changed
-                    .as_ref()
-                    .map(|mark| Ok::<_, Error>(weigh::mark(connection, thread_id)? != *mark))
-                    .transpose()?;
-                if changed != Some(true) && delete_thread(transaction, thread_id, &slice)? {
+                let changed = match unless_changed {
+                    Some(mark) => weigh::mark(connection, thread_id)?.is_after(mark),
+                    None => false,
+                };
+                if !changed && delete_thread(transaction, thread_id, slice)? {
                     return Ok(done);
                 }
             }

@@ -175,6 +175,18 @@ pub(super) fn format(connection: &Connection) -> Result<Format> {
     Ok(format)
 }
 
+/// Whether there is a table for what users say of threads.
+pub(super) fn has_threads(connection: &Connection) -> Result<bool> {
+    let mut statement = connection.prepare_cached(TABLE_EXISTS)?;
+    Ok(statement.exists(["checkpoint_threads"])?)
+}
+
+/// Makes that table, in an interop file too: the user has something to say.
+pub(super) fn keep_threads(connection: &Connection) -> Result<()> {
+    connection.execute_batch(CREATE_THREADS)?;
+    Ok(())
+}
+
 /// Brings the tables up to date inside the caller's write transaction; another process may have
 /// done it since `inspect`. Tables that are made now are of the format `made`.
 pub(super) fn migrate(connection: &Connection, made: Format) -> Result<()> {
