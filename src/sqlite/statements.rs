@@ -2,6 +2,7 @@
 //! together comes from the closed set of fragments in [`list_keys`].
 
 pub(super) mod maintenance;
+pub(super) mod retention;
 pub(super) mod threads;
 
 use crate::model::{FilterValue, ListFilter};
@@ -214,9 +215,9 @@ pub(super) const SELECT_THREAD: &str =
 pub(super) const SELECT_CHUNK_KINDS: &str = "SELECT id, kind FROM checkpoint_chunks WHERE thread_no = ?1";
 
 pub(super) const SELECT_CHECKPOINT_RECIPES: &str =
-    "SELECT checkpoint_id, checkpoint FROM checkpoints WHERE thread_id = ?1 AND type = ?2";
+    "SELECT checkpoint_ns, checkpoint_id, checkpoint FROM checkpoints WHERE thread_id = ?1 AND type = ?2";
 pub(super) const SELECT_WRITE_RECIPES: &str =
-    "SELECT checkpoint_id, value FROM writes WHERE thread_id = ?1 AND type = ?2";
+    "SELECT checkpoint_ns, checkpoint_id, value FROM writes WHERE thread_id = ?1 AND type = ?2";
 
 /// Changes nothing if a put or another sweep came first.
 pub(super) const RAISE_REVISION: &str = "
