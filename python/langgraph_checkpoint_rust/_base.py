@@ -10,7 +10,5 @@ from langgraph_checkpoint_rust._transfer import TransferVerbs
 from langgraph_checkpoint_rust._writes import WriteVerbs
 
 
-class SqliteSaverBase(
-    WriteVerbs, ReadVerbs, ListingVerbs, FormatVerbs, TransferVerbs, RetentionVerbs
-):
+class SqliteSaverBase(WriteVerbs, ReadVerbs, ListingVerbs, FormatVerbs, TransferVerbs, RetentionVerbs):
     """The verbs. Not used by itself: see `RustSqliteSaver` and `AsyncRustSqliteSaver`."""
