@@ -48,7 +48,6 @@ RUN_ONCE = {
     "test_examples.py",
     "test_foreign_sqlite.py",
     "test_prune_ages.py",
-    "test_serde_cuts.py",
     "test_serde_fuzz.py",
     "test_serde_messages.py",
     "test_serde_policy.py",

@@ -232,7 +232,7 @@ def test_compact_takes_what_nothing_refers_to(path: Path) -> None:
 
 
 @pytest.mark.compact
-@pytest.mark.parametrize("column", ["metadata", "parent_checkpoint_id", "checkpoint"])
+@pytest.mark.parametrize("column", ["metadata", "parent_checkpoint_id"])
 def test_what_other_code_changed_is_damage(path: Path, column: str) -> None:
     with RustSqliteSaver(path) as saver:
         chat(saver, "1", 1)

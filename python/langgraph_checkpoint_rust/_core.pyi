@@ -346,8 +346,6 @@ class Codec:
         """Return the msgpack of `object`."""
     def dumps_part(self, object: Any) -> Any:
         """Return the msgpack of a part of an object, for upstream's `_msgpack_default` and nobody else."""
-    def dumps_with_cuts(self, object: Any, distance: int) -> tuple[bytes, list[int]]:
-        """Return the msgpack of `object`, and offsets of element ends about `distance` bytes apart."""
     def loads(self, blob: bytes, hook: Callable[[int, bytes], Any] | None, fast: bool) -> Any:
         """Return the object in `blob`. Extensions go to `hook`, except messages that fit if `fast`."""
 

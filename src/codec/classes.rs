@@ -79,30 +79,30 @@ impl Classes {
 
 impl MessageClass {
     fn new(py: Python<'_>, shape: &'static ClassShape, class: &Bound<'_, PyType>) -> PyResult<Self> {
-        let mut head = Writer::<Vec<u8>>::new(Vec::new(), None);
+        let mut head = Writer::<Vec<u8>>::new(Vec::new());
         head.array(4);
         head.str(shape.module.as_bytes());
         head.str(shape.name.as_bytes());
         head.map(shape.fields.len());
-        let mut tail = Writer::<Vec<u8>>::new(Vec::new(), None);
+        let mut tail = Writer::<Vec<u8>>::new(Vec::new());
         tail.str(METHOD.as_bytes());
         let template = PyDict::new(py);
         let mut fields = Vec::with_capacity(shape.fields.len());
         for &(name, shape) in shape.fields {
-            let mut wire = Writer::<Vec<u8>>::new(Vec::new(), None);
+            let mut wire = Writer::<Vec<u8>>::new(Vec::new());
             wire.str(name.as_bytes());
             let name = PyString::intern(py, name);
             template.set_item(&name, py.None())?;
             fields.push(Field {
-                wire: wire.into_parts().0,
+                wire: wire.into_whole(),
                 name: name.unbind(),
                 shape,
             });
         }
         Ok(Self {
             class: class.clone().unbind(),
-            head: head.into_parts().0,
-            tail: tail.into_parts().0,
+            head: head.into_whole(),
+            tail: tail.into_whole(),
             fields,
             keeps_extra: shape.keeps_extra,
             field_names: PyFrozenSet::new(py, template.keys())?.unbind(),

@@ -164,7 +164,6 @@ impl<'c, 'py> Encoder<'c, 'py> {
                 let item = item.ok_or_else(|| EncodeError::refused(CHANGED))?;
                 self.value(item, depth + 1)
                     .map_err(|error| error.in_element(index))?;
-                self.out.element_end();
             }
             Ok(())
         })
@@ -182,7 +181,6 @@ impl<'c, 'py> Encoder<'c, 'py> {
             let item = containers::tuple_item(tuple, index).ok_or_else(|| EncodeError::refused(CHANGED))?;
             self.value(item, depth + 1)
                 .map_err(|error| error.in_element(index))?;
-            self.out.element_end();
         }
         Ok(())
     }
@@ -208,7 +206,6 @@ impl<'c, 'py> Encoder<'c, 'py> {
                 self.pair(key, value, depth)
                     .map_err(|error| in_pair(error, dict, written))?;
                 written += 1;
-                self.out.element_end();
             }
             if written == length {
                 Ok(())

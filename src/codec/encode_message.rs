@@ -265,7 +265,6 @@ impl<'py> Encoder<'_, 'py> {
                     return false;
                 };
                 fits!(write(self, item));
-                self.out.element_end();
             }
             true
         })
@@ -287,7 +286,6 @@ impl<'py> Encoder<'_, 'py> {
             // SAFETY: the dict is locked or the GIL is held, and nothing here runs Python code.
             while let Some((key, value)) = unsafe { cursor.next(dict) } {
                 fits!(write(self, key, value));
-                self.out.element_end();
             }
             true
         })

@@ -45,18 +45,6 @@ thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// An encoded object.
-#[derive(Debug)]
-#[allow(
-    dead_code,
-    reason = "the savers' way in: they store the bytes without making a Python object of them"
-)]
-pub(crate) struct Encoded {
-    pub(crate) bytes: Vec<u8>,
-    /// Offsets at which an element of some container ends, ascending. Empty unless asked for.
-    pub(crate) cuts: Vec<usize>,
-}
-
 /// Attribute names that the fast paths read and set.
 #[derive(Debug)]
 struct Names {
@@ -79,13 +67,6 @@ pub(crate) struct Codec {
 }
 
 impl Codec {
-    /// Encodes `object` for a saver; with `cut_distance`, reports element ends at least that many bytes apart.
-    #[allow(dead_code, reason = "the savers' way in")]
-    pub(crate) fn encode(&self, object: &Bound<'_, PyAny>, cut_distance: Option<usize>) -> PyResult<Encoded> {
-        let (bytes, cuts) = self.write(object, Vec::new(), cut_distance)?.into_parts();
-        Ok(Encoded { bytes, cuts })
-    }
-
     /// Decodes `blob`. `fast` says that the caller's policy admits messages whatever the hook would check.
     pub(crate) fn decode<'py>(
         &self,
@@ -99,45 +80,36 @@ impl Codec {
             .map_err(|error| error.into_py(py))
     }
 
-    fn write<'py>(
-        &self,
-        object: &Bound<'py, PyAny>,
-        buffer: Vec<u8>,
-        cut_distance: Option<usize>,
-    ) -> PyResult<Writer<Segment<'py>>> {
-        let mut encoder = Encoder::new(object.py(), self, Writer::new(buffer, cut_distance));
+    fn write<'py>(&self, object: &Bound<'py, PyAny>, buffer: Vec<u8>) -> PyResult<Writer<Segment<'py>>> {
+        let mut encoder = Encoder::new(object.py(), self, Writer::new(buffer));
         match encoder.value(object.as_borrowed(), 0) {
             Ok(()) => Ok(encoder.out),
             Err(error) => Err(error.into_py(object.py())),
         }
     }
 
-    /// The encoding as `bytes`, copied once, and its cuts.
-    fn bytes_of<'py>(
-        &self,
-        object: &Bound<'py, PyAny>,
-        cut_distance: Option<usize>,
-    ) -> PyResult<(Bound<'py, PyBytes>, Vec<usize>)> {
+    /// The encoding as `bytes`, copied once.
+    fn bytes_of<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         // Taken: a nested call gets an empty one.
-        let writer = self.write(object, BUFFER.take(), cut_distance)?;
+        let writer = self.write(object, BUFFER.take())?;
         let bytes = match writer.contiguous() {
             Some(bytes) => PyBytes::new(object.py(), bytes),
             None => raw::new_bytes(object.py(), writer.length(), |target| writer.copy_to(target))?,
         };
-        let (buffer, cuts) = writer.into_buffer();
+        let buffer = writer.into_buffer();
         if buffer.capacity() <= BUFFER_KEPT {
             BUFFER.set(buffer);
         }
-        Ok((bytes, cuts))
+        Ok(bytes)
     }
 
     /// A part of an object for upstream's code: `bytes`, or a [`Part`] if it is long.
     fn part_of<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = object.py();
-        let writer = self.write(object, Vec::new(), None)?;
+        let writer = self.write(object, Vec::new())?;
         if writer.length() >= SEGMENT {
             return Ok(Bound::new(py, Part::new(writer))?.into_any());
         }
-        Ok(PyBytes::new(py, &writer.into_parts().0).into_any())
+        Ok(PyBytes::new(py, &writer.into_whole()).into_any())
     }
 }

@@ -124,7 +124,7 @@ impl Codec {
         if has_own_tag || !self.upstream.is_current(py)? {
             return Ok(py.NotImplemented().into_bound(py));
         }
-        let bytes = self.bytes_of(object, None)?.0;
+        let bytes = self.bytes_of(object)?;
         Ok(PyTuple::new(py, [msgpack(py).as_any(), bytes.as_any()])?.into_any())
     }
 
@@ -170,16 +170,7 @@ impl Codec {
 
     /// The msgpack of `object`.
     fn dumps<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-        Ok(self.bytes_of(object, None)?.0)
-    }
-
-    /// The msgpack of `object`, and the offsets of element ends about `distance` bytes apart.
-    fn dumps_with_cuts<'py>(
-        &self,
-        object: &Bound<'py, PyAny>,
-        distance: usize,
-    ) -> PyResult<(Bound<'py, PyBytes>, Vec<usize>)> {
-        self.bytes_of(object, Some(distance))
+        self.bytes_of(object)
     }
 
     /// The msgpack of a part of an object, for upstream's `_msgpack_default` and nobody else.

@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 
 use rmp::Marker;
 
-/// Bytes of an encoding, and where its elements end.
+/// Bytes of an encoding.
 ///
 /// Long strings and arrays are not copied here: they stay segments until the whole is put together, so that
 /// each of their bytes is copied once. Lengths and offsets count them in.
@@ -22,10 +22,6 @@ pub(crate) struct Writer<S> {
     segments: Vec<Spliced<S>>,
     /// Length of all segments.
     spliced: usize,
-    cuts: Vec<usize>,
-    /// Length from which the next element end is recorded; `usize::MAX` when nobody asked for cuts.
-    next_cut: usize,
-    cut_distance: usize,
 }
 
 /// A segment, and the position in the writer's own bytes before which it belongs.
@@ -41,23 +37,16 @@ pub(crate) struct Mark {
     length: usize,
     segments: usize,
     spliced: usize,
-    cuts: usize,
-    next_cut: usize,
 }
 
 impl<S: AsRef<[u8]>> Writer<S> {
-    /// Writes into `bytes`, which is emptied first. With `cut_distance`, records an element end whenever that
-    /// many bytes passed since the last recorded one.
-    pub(crate) fn new(mut bytes: Vec<u8>, cut_distance: Option<usize>) -> Self {
+    /// Writes into `bytes`, which is emptied first.
+    pub(crate) fn new(mut bytes: Vec<u8>) -> Self {
         bytes.clear();
-        let next_cut = cut_distance.unwrap_or(usize::MAX);
         Self {
             bytes,
             segments: Vec::new(),
             spliced: 0,
-            cuts: Vec::new(),
-            next_cut,
-            cut_distance: next_cut,
         }
     }
 
@@ -89,10 +78,10 @@ impl<S: AsRef<[u8]>> Writer<S> {
         self.segments.is_empty().then_some(&self.bytes)
     }
 
-    /// The whole and the cuts.
-    pub(crate) fn into_parts(self) -> (Vec<u8>, Vec<usize>) {
+    /// The whole.
+    pub(crate) fn into_whole(self) -> Vec<u8> {
         if self.segments.is_empty() {
-            return (self.bytes, self.cuts);
+            return self.bytes;
         }
         let mut whole = Vec::with_capacity(self.length());
         let mut from = 0;
@@ -102,12 +91,12 @@ impl<S: AsRef<[u8]>> Writer<S> {
             from = *at;
         }
         whole.extend_from_slice(&self.bytes[from..]);
-        (whole, self.cuts)
+        whole
     }
 
-    /// The writer's own buffer, to be used again, and the cuts.
-    pub(crate) fn into_buffer(self) -> (Vec<u8>, Vec<usize>) {
-        (self.bytes, self.cuts)
+    /// The writer's own buffer, to be used again.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.bytes
     }
 
     /// The writer's own bytes, and each segment with the position in them before which it belongs.
@@ -134,8 +123,6 @@ impl<S: AsRef<[u8]>> Writer<S> {
             length: self.bytes.len(),
             segments: self.segments.len(),
             spliced: self.spliced,
-            cuts: self.cuts.len(),
-            next_cut: self.next_cut,
         }
     }
 
@@ -143,17 +130,6 @@ impl<S: AsRef<[u8]>> Writer<S> {
         self.bytes.truncate(mark.length);
         self.segments.truncate(mark.segments);
         self.spliced = mark.spliced;
-        self.cuts.truncate(mark.cuts);
-        self.next_cut = mark.next_cut;
-    }
-
-    /// Called after each element of a container; one comparison unless a cut is due.
-    #[inline]
-    pub(crate) fn element_end(&mut self) {
-        if self.length() >= self.next_cut {
-            self.cuts.push(self.length());
-            self.next_cut = self.length().saturating_add(self.cut_distance);
-        }
     }
 
     #[inline]

@@ -43,13 +43,13 @@ impl<S: AsRef<[u8]>> Writer<S> {
         let payload = open.start + EXT_HEAD_GUESS;
         let (head, length) = ext_head(code, self.bytes.len() - payload + self.spliced - open.spliced);
         if length != EXT_HEAD_GUESS {
-            self.move_payload(payload, open.spliced, length);
+            self.move_payload(payload, length);
         }
         self.bytes[open.start..open.start + length].copy_from_slice(&head[..length]);
     }
 
     #[cold]
-    fn move_payload(&mut self, payload: usize, spliced: usize, head: usize) {
+    fn move_payload(&mut self, payload: usize, head: usize) {
         let end = self.bytes.len();
         if head > EXT_HEAD_GUESS {
             let by = head - EXT_HEAD_GUESS;
@@ -59,14 +59,6 @@ impl<S: AsRef<[u8]>> Writer<S> {
             let by = EXT_HEAD_GUESS - head;
             self.bytes.copy_within(payload..end, payload - by);
             self.bytes.truncate(end - by);
-        }
-        for cut in self
-            .cuts
-            .iter_mut()
-            .rev()
-            .take_while(|cut| **cut > payload + spliced)
-        {
-            *cut = *cut + head - EXT_HEAD_GUESS;
         }
         for spliced in self
             .segments
