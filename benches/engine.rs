@@ -95,10 +95,10 @@ impl Pair {
         let cache = settings.writer_cache();
         let bare_path = directory.path().join("bare.db");
         // The engine makes the bare file's tables too, so that both are laid out alike.
-        let maker = SqliteBackend::new(Location::File(bare_path.clone()), settings.clone());
+        let maker = SqliteBackend::new(Location::File(bare_path.clone()), settings.clone(), None);
         maker.setup().wait().unwrap();
         maker.close();
-        let engine = SqliteBackend::new(Location::File(directory.path().join("engine.db")), settings);
+        let engine = SqliteBackend::new(Location::File(directory.path().join("engine.db")), settings, None);
         engine.setup().wait().unwrap();
         Self {
             engine,

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::model::{
     CheckpointKey, Conversion, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedRow, EncodedWrites,
-    Format, Garbage, HistoryPage, ListFilter, Opened, Page, Pages, Removal, Stats, Storage, StoredTuple,
-    StoredWrite, SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage, Vacuumed, Verified,
+    Format, Garbage, HistoryPage, Keep, ListFilter, Opened, Page, Pages, Removal, Stats, Storage,
+    StoredTuple, StoredWrite, SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage, Vacuumed,
+    Verified,
 };
 use crate::pending::Pending;
+use crate::retention::{Policy, Run, Term};
 use crate::shape::ShapeBook;
 use crate::stepwise::Stepwise;
 
@@ -61,9 +63,20 @@ pub trait Backend: Send + Sync {
         progress: CopyProgress,
     ) -> Pending<Option<CopyProgress>>;
 
-    /// Finds what the latest checkpoints of a thread do not need. Fails with `NeedShapes` for
-    /// checkpoints that `shapes` must learn first.
-    fn prune(&self, thread_id: String, shapes: Arc<ShapeBook>) -> Pending<Removal>;
+    /// Finds what the checkpoints of a thread that are kept do not need: all of it if nothing is kept.
+    /// Fails with `NeedShapes` for checkpoints that `shapes` must learn first.
+    fn prune(&self, thread_id: String, keep: Option<Keep>, shapes: Arc<ShapeBook>) -> Pending<Removal>;
+
+    /// A run of a policy, of the store's own if none is given. `dry_run` only tells what would go.
+    fn apply_retention(
+        &self,
+        policy: Option<Policy>,
+        dry_run: bool,
+        shapes: Arc<ShapeBook>,
+    ) -> Result<Box<dyn Run>>;
+
+    /// Notes what a user says about a thread.
+    fn set_term(&self, thread_id: String, term: Term) -> Pending<()>;
 
     /// Finds the chunks of a thread that nothing refers to.
     fn garbage(&self, thread_id: String) -> Pending<Garbage>;

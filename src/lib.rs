@@ -13,6 +13,7 @@ mod msgpack;
 pub mod notice;
 pub mod pending;
 pub mod progress;
+pub mod retention;
 pub mod shape;
 pub mod sqlite;
 pub mod stepwise;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::retention::RetentionStats;
+
 mod threads;
 
 pub use threads::{
@@ -253,6 +255,49 @@ pub enum RemovalStep {
         /// The namespace.
         checkpoint_ns: String,
     },
+    /// All that is left of a thread.
+    Thread {
+        /// The thread.
+        thread_id: String,
+        /// What it must still be; whatever it is if none.
+        unless_changed: Option<ThreadMark>,
+    },
+}
+
+/// What tells whether a thread was written to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ThreadMark {
+    /// The greatest id of its checkpoints.
+    pub newest: Option<String>,
+    /// The greatest row of its writes.
+    pub last_write: i64,
+}
+
+impl ThreadMark {
+    /// Whether something was stored since the other; what was deleted does not count.
+    pub fn is_after(&self, other: &Self) -> bool {
+        self.newest > other.newest || self.last_write > other.last_write
+    }
+}
+
+/// What a removal keeps of each namespace, beside what those checkpoints need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// So many of the newest, and the newest in any case.
+    pub last: usize,
+    /// Those made since, in milliseconds after 1970.
+    pub since: Option<i64>,
+}
+
+/// How much there is of something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// Checkpoints.
+    pub checkpoints: u64,
+    /// Rows of writes.
+    pub writes: u64,
+    /// Bytes of the rows, and of the chunks that nothing else refers to.
+    pub bytes: u64,
 }
 
 /// What a verb found to be removed, in order.
@@ -260,6 +305,8 @@ pub enum RemovalStep {
 pub struct Removal {
     /// The steps.
     pub steps: Vec<RemovalStep>,
+    /// How much goes.
+    pub weight: Weight,
 }
 
 impl Removal {
@@ -267,7 +314,9 @@ impl Removal {
     pub fn thread_ids(&self) -> impl Iterator<Item = &str> {
         self.steps.iter().map(|step| match step {
             RemovalStep::CutParent(key, _) | RemovalStep::Checkpoint(key) => key.thread_id.as_str(),
-            RemovalStep::NamespaceWrites { thread_id, .. } => thread_id,
+            RemovalStep::NamespaceWrites { thread_id, .. } | RemovalStep::Thread { thread_id, .. } => {
+                thread_id
+            }
         })
     }
 }
@@ -448,6 +497,8 @@ pub struct Stats {
     pub readers: ReaderStats,
     /// The write-ahead log.
     pub wal: WalStats,
+    /// The saver's retention policy.
+    pub retention: RetentionStats,
 }
 
 /// How far a backup or a restore is.

@@ -110,6 +110,15 @@ impl<'a> Walker<'a> {
         Some(std::str::from_utf8(self.text()?).ok()?.to_owned())
     }
 
+    /// Passes over one value; its text if it is a str.
+    #[expect(clippy::option_option, reason = "outer: malformed; inner: not a str")]
+    pub(crate) fn passed_text(&mut self) -> Option<Option<String>> {
+        let (start, passed) = (self.at, self.passed);
+        self.skip()?;
+        let whole = (self.passed == passed).then_some(&self.bytes[start..self.at]);
+        Some(whole.and_then(|bytes| Self::new(bytes).owned_text()))
+    }
+
     pub(crate) fn integer(&mut self) -> Option<i64> {
         match self.marker()? {
             Marker::FixPos(number) => Some(number.into()),

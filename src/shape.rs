@@ -1,6 +1,6 @@
 //! What pruning and delta history must know of a checkpoint, read from msgpack without decoding it.
 //!
-//! Format read here: a map with `v` (int), `channel_versions` (map by channel) and `channel_values`
+//! Format read here: a map with `v` (int), `ts` (ISO 8601), `channel_versions` (map by channel) and `channel_values`
 //! (map by channel; an ext of type 7 is a `DeltaChannel` snapshot). All else is skipped.
 
 use std::collections::{HashMap, HashSet};
@@ -18,11 +18,17 @@ pub const VERSION_WITH_SENDS: i64 = 4;
 /// How much a verb collects of checkpoints it cannot read before it asks for their serializer.
 pub const UNKNOWN_BYTES: usize = 16 << 20;
 
+/// Channels that hold a value only while a node waits to be run: what `START` and edges of a `StateGraph` write.
+const NEXT: &str = "branch:to:";
+const INPUT: &str = "__start__";
+
 /// The outline of one checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
     /// The checkpoint format's version.
     pub version: i64,
+    /// When it was made, as it says.
+    pub timestamp: Option<String>,
     /// Channels that have a version.
     pub channel_versions: HashSet<String>,
     /// Channels whose value is stored here, and whether it is a delta snapshot.
@@ -82,6 +88,7 @@ pub(crate) fn scan_around(
     for _ in 0..walker.map_length()? {
         match walker.text()? {
             b"v" => shape.version = walker.integer()?,
+            b"ts" => shape.timestamp = walker.passed_text()?,
             b"channel_versions" => {
                 let count = walker.map_length()?;
                 if let Some(hole) = walker.hole() {
@@ -178,6 +185,12 @@ pub(crate) fn channel_around(
 }
 
 impl Shape {
+    /// Whether no node of a `StateGraph` was told to run.
+    pub(crate) fn has_no_next(&self) -> bool {
+        let mut stored = self.channel_values.keys();
+        !stored.any(|channel| channel == INPUT || channel.starts_with(NEXT))
+    }
+
     fn read_versions(&mut self, walker: &mut Walker<'_>, count: usize) -> Option<()> {
         for _ in 0..count {
             self.channel_versions.insert(walker.owned_text()?);
@@ -222,6 +235,7 @@ mod tests {
     fn the_outline_of_a_checkpoint_is_read_without_decoding_values() {
         let shape = scan(&checkpoint()).unwrap();
         assert_eq!(shape.version, 4);
+        assert_eq!(shape.timestamp, None);
         assert_eq!(shape.channel_versions, HashSet::from(["plain".to_owned()]));
         assert_eq!(
             shape.channel_values,

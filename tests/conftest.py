@@ -40,12 +40,14 @@ NEEDS_SORTED_WRITES = {
 """They compare with savers that learnt the order of `writes_sort_key` in langgraph-checkpoint 4.3."""
 
 RUN_ONCE = {
+    "test_apply_retention.py",
     "test_build.py",
     "test_compact.py",
     "test_compact_damage.py",
     "test_docs.py",
     "test_examples.py",
     "test_foreign_sqlite.py",
+    "test_prune_ages.py",
     "test_serde_cuts.py",
     "test_serde_fuzz.py",
     "test_serde_messages.py",

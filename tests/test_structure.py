@@ -33,6 +33,7 @@ PARTS = {
     "read_thread",
     "rebuild",
     "remove",
+    "set_term",
     "storage",
     "sweep",
     "thread_ids",

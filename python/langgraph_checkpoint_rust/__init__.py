@@ -11,6 +11,7 @@ from __future__ import annotations
 from langgraph_checkpoint_rust import _build, _fork, errors, reports
 from langgraph_checkpoint_rust._core import __version__
 from langgraph_checkpoint_rust.aio import AsyncRustSqliteSaver
+from langgraph_checkpoint_rust.retention import RetentionPolicy, TimeToLive
 from langgraph_checkpoint_rust.serde import RustSerializer
 from langgraph_checkpoint_rust.settings import SqliteSettings
 from langgraph_checkpoint_rust.sqlite import RustSqliteSaver
@@ -23,10 +24,12 @@ AsyncSqliteSaver = AsyncRustSqliteSaver
 __all__ = [
     "AsyncRustSqliteSaver",
     "AsyncSqliteSaver",
+    "RetentionPolicy",
     "RustSerializer",
     "RustSqliteSaver",
     "SqliteSaver",
     "SqliteSettings",
+    "TimeToLive",
     "__version__",
     "errors",
     "reports",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from langgraph.checkpoint.base import get_checkpoint_id
@@ -15,6 +16,7 @@ _WRITE_LIKE = re.compile(r'["\\\x00-\x1f\x7f\ud800-\udfff]')
 """What a filter key may not hold: it could end the quoted member of a JSON path, or is no text."""
 
 _MOST_INTEGER = 2**63
+_MOST_SECONDS = 10**10
 
 
 def configurable(config: Any) -> Mapping[str, Any]:
@@ -133,6 +135,27 @@ def limit(value: Any) -> int | None:
     if not isinstance(value, int):
         raise TypeError(f"limit must be an int or None, not {type(value).__name__}")
     return None if value < 0 else value
+
+
+def seconds(name: str, value: Any) -> float:
+    """A span of time in seconds."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a timedelta or seconds, not {type(value).__name__}")
+    if not 0 <= value <= _MOST_SECONDS:
+        raise ValueError(f"{name} must be between 0 and {_MOST_SECONDS} seconds, not {value}")
+    return float(value)
+
+
+def whole_number(name: str, value: Any, lowest: int, highest: int) -> None:
+    """Refuses what is neither None nor an int in these limits."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if not lowest <= value <= highest:
+        raise ValueError(f"{name} must be between {lowest} and {highest}, not {value}")
 
 
 def texts(name: str, values: Any) -> list[str]:

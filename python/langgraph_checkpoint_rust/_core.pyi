@@ -7,13 +7,14 @@ The verbs of `SqliteBackend` may be called from any thread; each returns a `Call
 import builtins
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Any, final
+from typing import Any, Literal, final
 
 from langgraph_checkpoint_rust._rows import (
     ConversionProgress,
     CopyProgress,
     Key,
     ListFilter,
+    Policy,
     ThreadCursor,
     ThreadFilter,
     ThreadRow,
@@ -31,6 +32,7 @@ __all__ = [
     "Part",
     "Payload",
     "Removal",
+    "RetentionRun",
     "ShapeBook",
     "SqliteBackend",
     "Unpack",
@@ -54,6 +56,7 @@ class ShapeBook:
         self,
         value: TypedData,
         version: int,
+        timestamp: str | None,
         channel_versions: set[str],
         channel_values: dict[str, bool],
     ) -> None:
@@ -62,6 +65,7 @@ class ShapeBook:
         Args:
             value: The stored checkpoint, as a verb returned it.
             version: Its format version.
+            timestamp: When it was made, in ISO 8601.
             channel_versions: The channels that have a version.
             channel_values: The channels it stores, and whether each is a delta snapshot.
         """
@@ -72,8 +76,19 @@ class Removal:
 
     def __len__(self) -> int: ...
     @property
+    def weight(self) -> tuple[int, int, int]:
+        """Checkpoints, writes and bytes that go."""
+
+    @property
     def thread_ids(self) -> set[str]:
         """The threads that lose something."""
+
+@final
+class RetentionRun:
+    """A run of a policy."""
+
+    def step(self) -> Call:
+        """Does a little. Result: `(Stepped | None, [TypedData])`: what `shapes` must learn first."""
 
 @final
 class Garbage:
@@ -135,9 +150,12 @@ class SqliteBackend:
     Args:
         path: The file; None for a database in memory.
         settings: The settings.
+        policy: What goes by itself.
     """
 
-    def __new__(cls, path: str | PathLike[str] | None, settings: SqliteSettings) -> SqliteBackend: ...
+    def __new__(
+        cls, path: str | PathLike[str] | None, settings: SqliteSettings, policy: Policy | None = None
+    ) -> SqliteBackend: ...
     def setup(self) -> Call:
         """Opens the database. Result: whether it was made, its format, and its size in bytes."""
 
@@ -198,8 +216,22 @@ class SqliteBackend:
     ) -> Call:
         """Copies a slice of a thread. Result: `CopyProgress | None`: what to go on from."""
 
-    def prune(self, thread_id: str, shapes: ShapeBook) -> Call:
-        """Finds what need not be kept. Result: `(Removal | None, [TypedData])`: what `shapes` must learn."""
+    def prune(self, thread_id: str, keep: tuple[int, int | None] | None, shapes: ShapeBook) -> Call:
+        """Finds what need not be kept. Result: `(Removal | None, [TypedData])`: what `shapes` must learn.
+
+        Args:
+            thread_id: The thread.
+            keep: How many of the newest stay, and those since when in ms; None to keep nothing.
+            shapes: What is known of checkpoints that only their serializer can read.
+        """
+
+    def apply_retention(self, policy: Policy | None, dry_run: bool, shapes: ShapeBook) -> RetentionRun:
+        """A run of a policy, of the backend's own if it is None."""
+
+    def set_term(
+        self, thread_id: str, term: Literal["pinned", "ttl", "refreshed"], value: int | None
+    ) -> Call:
+        """Notes that a thread is pinned, if there is a value, or its time to live in ms."""
 
     def garbage(self, thread_id: str) -> Call:
         """Finds the chunks of a thread that nothing refers to. Result: `Garbage`."""

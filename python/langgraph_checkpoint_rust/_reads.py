@@ -57,6 +57,9 @@ class ReadVerbs(Saver):
         row = yield self._store.backend.get_tuple(thread_id, checkpoint_ns, checkpoint_id)
         if row is None:
             return None
+        ttl = self._store.to_refresh(thread_id)
+        if ttl is not None:
+            yield self._store.backend.set_term(thread_id, "refreshed", ttl)
         found = _tuples.tuple_of(self.serde, row, config if checkpoint_id else None)
         if _tuples.lacks_sends(row, found.checkpoint):
             (sends,) = yield self._store.backend.pending_sends([(row[0], row[1], row[3])])

@@ -26,6 +26,15 @@ ConversionProgress: TypeAlias = tuple[int, int, int]
 """`(stage, row id, rows looked at)`."""
 StorageFigures: TypeAlias = tuple[tuple[int, int], int, int, dict[str, tuple[int, int, int, int]]]
 """`((checkpoints, writes), metadata bytes, write bytes, {channel: (live, logical, stored, chunks)})`."""
+Keep: TypeAlias = tuple[int, int | None] | None
+"""How many of the newest checkpoints stay, and those since when in ms; None to keep nothing."""
+Stepped: TypeAlias = tuple[bool, list[tuple[str, str, tuple[int, int, int]]]]
+"""Whether it was the last step; `[(thread_id, reason, (checkpoints, writes, bytes))]`."""
+Policy: TypeAlias = tuple[
+    int | None, int | None, int | None, int | None, int | None, str | None, int | None, float | None
+]
+"""`(keep_last, max_age, thread_idle_for, done_after, max_bytes, archive_to, default_ttl, interval)`: times in
+ms, the interval in seconds."""
 PlacedWrite: TypeAlias = tuple[str, str, int, str, TypedData]
 """`(task_id, task_path, index, channel, value)`."""
 StoredCheckpoint: TypeAlias = tuple[str | None, TypedData, bytes | str | None]

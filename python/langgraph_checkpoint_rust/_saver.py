@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from langgraph_checkpoint_rust._bridge import Steps
+    from langgraph_checkpoint_rust._rows import TypedData
+    from langgraph_checkpoint_rust.retention import RetentionPolicy, TimeToLive
 
 _PATH_VARIABLE = "CHECKPOINTS_DB_PATH"
 _UPSTREAM_ATTRIBUTES = {
@@ -47,11 +49,14 @@ class Saver(BaseCheckpointSaver[str]):
         *,
         serde: SerializerProtocol | None = None,
         settings: SqliteSettings | None = None,
+        retention: RetentionPolicy | None = None,
+        ttl: TimeToLive | None = None,
         **options: Unpack[SqliteOptions],
     ) -> None:
         super().__init__(serde=serde or RustSerializer())
         self.jsonplus_serde = JsonPlusSerializer()
-        self._store = Store(conn, (settings or SqliteSettings()).replace(options))
+        settings = (settings or SqliteSettings()).replace(options)
+        self._store = Store(conn, settings, retention, ttl)
 
     @classmethod
     def from_conn_string(
@@ -60,6 +65,8 @@ class Saver(BaseCheckpointSaver[str]):
         *,
         serde: SerializerProtocol | None = None,
         settings: SqliteSettings | None = None,
+        retention: RetentionPolicy | None = None,
+        ttl: TimeToLive | None = None,
         **options: Unpack[SqliteOptions],
     ) -> Self:
         """Makes a saver that is also a context manager.
@@ -68,6 +75,8 @@ class Saver(BaseCheckpointSaver[str]):
             conn_string: A path, `:memory:`, `sqlite:///…` or a `file:` URI.
             serde: The serializer; a `RustSerializer` if None.
             settings: The settings; defaults if None.
+            retention: What a thread of the engine deletes now and then; nothing if None.
+            ttl: How long threads live; for ever if None.
             **options: Single settings, which win over `settings`.
 
         Returns:
@@ -82,7 +91,7 @@ class Saver(BaseCheckpointSaver[str]):
             ...     saver.get_tuple({"configurable": {"thread_id": "1"}}) is None
             True
         """
-        return cls(conn_string, serde=serde, settings=settings, **options)
+        return cls(conn_string, serde=serde, settings=settings, retention=retention, ttl=ttl, **options)
 
     @classmethod
     def from_env(
@@ -90,6 +99,8 @@ class Saver(BaseCheckpointSaver[str]):
         *,
         conn: Any = None,
         serde: SerializerProtocol | None = None,
+        retention: RetentionPolicy | None = None,
+        ttl: TimeToLive | None = None,
         **options: Unpack[SqliteOptions],
     ) -> Self:
         """Makes a saver from environment variables; keyword wins over variable over default.
@@ -100,6 +111,8 @@ class Saver(BaseCheckpointSaver[str]):
         Args:
             conn: The database; `CHECKPOINTS_DB_PATH` if None.
             serde: The serializer; a `RustSerializer` if None.
+            retention: As in `from_conn_string`.
+            ttl: As in `from_conn_string`.
             **options: Settings that win over the environment's.
 
         Returns:
@@ -119,7 +132,8 @@ class Saver(BaseCheckpointSaver[str]):
             conn = os.environ.get(_PATH_VARIABLE)
             if not conn:
                 raise ValueError(f"no database: set {_PATH_VARIABLE}, or pass conn=")
-        return cls(conn, serde=serde, settings=SqliteSettings.from_env(), **options)
+        settings = SqliteSettings.from_env()
+        return cls(conn, serde=serde, settings=settings, retention=retention, ttl=ttl, **options)
 
     @property
     def settings(self) -> SqliteSettings:
@@ -165,7 +179,9 @@ class Saver(BaseCheckpointSaver[str]):
             committed, `largest_group` in jobs, `void_groups` that SQLite rolled back whole, jobs `queued`
             now, `lock_waits` for other processes. `readers`: connections `open` and `idle`, and `size`, the
             most. `wal`: its `bytes`; its `pages` and `checkpointed_pages` at the last checkpoint;
-            `checkpoints` run, and those that a reader of another process `blocked`. `lock_guard`: its
+            `checkpoints` run, and those that a reader of another process `blocked`. `retention`: `runs` of
+            this saver's policy, `threads` deleted, `checkpoints`, `writes` and `bytes` that went, threads
+            `skipped` since only their serializer can read them, and runs that `failed`. `lock_guard`: its
             `status`, and descriptors by kind.
 
             Else: `checkpoints` and `writes` in rows, `chunks`, and in bytes `live_bytes` (the newest
@@ -180,7 +196,7 @@ class Saver(BaseCheckpointSaver[str]):
             >>> from langgraph_checkpoint_rust import RustSqliteSaver
             >>> saver = RustSqliteSaver(":memory:")
             >>> sorted(saver.stats())
-            ['lock_guard', 'readers', 'wal', 'writer']
+            ['lock_guard', 'readers', 'retention', 'wal', 'writer']
             >>> saver.stats(by="channel")["stored_bytes"]
             0
         """
@@ -246,12 +262,16 @@ class Saver(BaseCheckpointSaver[str]):
         store: Store = state.pop("_store")
         # Raises for a store that does not know its file yet.
         store.backend  # noqa: B018
-        return state | {"_path": store.path, "_settings": store.settings}
+        return state | {
+            "_path": store.path,
+            "_settings": store.settings,
+            "_lifetimes": (store.retention, store.ttl),
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        path, settings = state.pop("_path"), state.pop("_settings")
+        path, settings, lifetimes = state.pop("_path"), state.pop("_settings"), state.pop("_lifetimes")
         self.__dict__.update(state)
-        self._store = Store(path, settings)
+        self._store = Store(path, settings, *lifetimes)
 
     def __repr__(self) -> str:
         return (
@@ -281,5 +301,8 @@ class Saver(BaseCheckpointSaver[str]):
             result, unknown = yield verb(*arguments, shapes)
             if not unknown:
                 return result
-            for typed in unknown:
-                shapes.learn(typed, *_serialize.outline(self.serde, typed))
+            self._learn(shapes, unknown)
+
+    def _learn(self, shapes: ShapeBook, unknown: list[TypedData]) -> None:
+        for typed in unknown:
+            shapes.learn(typed, *_serialize.outline(self.serde, typed))

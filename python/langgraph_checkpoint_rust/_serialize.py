@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
     TypedData = tuple[str | None, bytes | str | None]
-    Outline = tuple[int, set[str], dict[str, bool]]
+    Outline = tuple[int, str | None, set[str], dict[str, bool]]
 
 
 def dumps(serde: SerializerProtocol, value: Any, place: str) -> TypedData:
@@ -54,15 +54,16 @@ def outline(serde: SerializerProtocol, typed: TypedData) -> Outline:
         typed: The stored tag and data.
 
     Returns:
-        The format version, the channels with versions, and per stored channel whether it is a
-        `DeltaChannel` snapshot.
+        The format version, when it was made, the channels with versions, and per stored channel whether
+        it is a `DeltaChannel` snapshot.
     """
     checkpoint = serde.loads_typed(typed)  # type: ignore[arg-type]
     if not isinstance(checkpoint, Mapping):
-        return 0, set(), {}
+        return 0, None, set(), {}
     values = checkpoint.get("channel_values") or {}
     return (
         int(checkpoint.get("v") or 0),
+        str(checkpoint.get("ts") or "") or None,
         {str(channel) for channel in checkpoint.get("channel_versions") or ()},
         {str(channel): isinstance(value, _DeltaSnapshot) for channel, value in values.items()},
     )

@@ -6,17 +6,25 @@ Clones of a saver share one store: LangGraph copies savers and drops the copies,
 from __future__ import annotations
 
 import logging
+import math
+import time
 from typing import TYPE_CHECKING, Any
 
 from langgraph_checkpoint_rust import _address
 from langgraph_checkpoint_rust._core import SqliteBackend
 from langgraph_checkpoint_rust.errors import SaverClosedError
+from langgraph_checkpoint_rust.retention import minutes_to_milliseconds, policy_of
 
 if TYPE_CHECKING:
     from langgraph_checkpoint_rust._address import Address
+    from langgraph_checkpoint_rust.retention import RetentionPolicy, TimeToLive
     from langgraph_checkpoint_rust.settings import SqliteSettings
 
 _FORMATS = {"interop": "interop (as langgraph-checkpoint-sqlite; `upgrade()` makes it compact)"}
+
+_REFRESH_EVERY = 0.05
+"""The part of its time to live within which a thread that is read again is not written again."""
+_MOST_REFRESHED = 10_000
 
 _logger = logging.getLogger("langgraph_checkpoint_rust")
 
@@ -24,8 +32,18 @@ _logger = logging.getLogger("langgraph_checkpoint_rust")
 class Store:
     """One database as the Python side knows it."""
 
-    def __init__(self, conn: Any, settings: SqliteSettings) -> None:
+    def __init__(
+        self,
+        conn: Any,
+        settings: SqliteSettings,
+        retention: RetentionPolicy | None = None,
+        ttl: TimeToLive | None = None,
+    ) -> None:
         self.settings = settings
+        self.retention = retention
+        self.ttl = ttl
+        self._policy = policy_of(retention, ttl)
+        self._refreshed: dict[str, float] = {}
         self.is_open = False
         self.format: str = settings.format
         self._closed = False
@@ -43,7 +61,7 @@ class Store:
             self.settings = self.settings.replace({"read_only": True})
         self._address = address
         self._unresolved = None
-        self._backend = SqliteBackend(address.path, self.settings)
+        self._backend = SqliteBackend(address.path, self.settings, self._policy)
         return self._backend
 
     @property
@@ -83,6 +101,20 @@ class Store:
         address = await _address.aresolve(conn)
         if self._backend is None:
             self._attach(address)
+
+    def to_refresh(self, thread_id: str) -> int | None:
+        """The time to live to give a thread that was read; None if that was done lately."""
+        ttl = self.ttl or {}
+        default = minutes_to_milliseconds("default_ttl", ttl.get("default_ttl"))
+        if not ttl.get("refresh_on_read") or default is None or self.settings.read_only:
+            return None
+        now = time.monotonic()
+        if now - self._refreshed.get(thread_id, -math.inf) < default / 1000 * _REFRESH_EVERY:
+            return None
+        if len(self._refreshed) >= _MOST_REFRESHED:
+            self._refreshed.clear()
+        self._refreshed[thread_id] = now
+        return default
 
     def opened(self, created: bool, format_: str, size: int) -> None:
         """Notes the first successful opening, in one line for the operator."""

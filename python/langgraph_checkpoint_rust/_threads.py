@@ -5,21 +5,24 @@ Each verb's work is one generator of steps (`_bridge`), so its two colours canno
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from langgraph_checkpoint_rust import _config
 from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._saver import Saver
+from langgraph_checkpoint_rust.reports import PruneReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
 
     from langgraph_checkpoint_rust._bridge import Steps
     from langgraph_checkpoint_rust._core import Removal
-
+    from langgraph_checkpoint_rust._rows import Keep
 
 _PRUNE_STRATEGIES = ("keep_latest", "delete")
-
+_MOST_KEPT = 2**31
 
 _MOST_SWEEPS = 8
 
@@ -114,11 +117,19 @@ class ThreadVerbs(Saver):
         while progress is not None:
             progress = yield self._store.backend.copy_thread(source, target, progress)
 
-    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+    def prune(  # type: ignore[override]
+        self,
+        thread_ids: Sequence[str],
+        *,
+        strategy: str = "keep_latest",
+        keep_last: int = 1,
+        older_than: timedelta | float | None = None,
+        dry_run: bool = False,
+    ) -> PruneReport:
         """Deletes history, as `PostgresSaver.prune` documents it, and for `DeltaChannel` threads too.
 
-        `"keep_latest"` keeps the latest checkpoint of each namespace with its pending writes, what
-        descends from it, the ancestors that its delta channels are rebuilt from, and the parent
+        `"keep_latest"` keeps the newest checkpoints of each namespace with their pending writes, what
+        descends from them, the ancestors that their delta channels are rebuilt from, and the parent
         that holds the pending sends of a checkpoint from before version 4. A kept checkpoint whose
         parent went has none. The namespace of a subgraph call goes with the root checkpoint that it
         started from. Writes whose checkpoint is still to come stay. `"delete"` keeps nothing.
@@ -130,37 +141,52 @@ class ThreadVerbs(Saver):
         Args:
             thread_ids: The threads. Unknown ones are no error.
             strategy: `"keep_latest"` or `"delete"`.
+            keep_last: How many of the newest checkpoints of each namespace stay.
+            older_than: Only what was made longer ago goes: a timedelta, or seconds. The time is the one in
+                the checkpoint's id, or its `ts`; a checkpoint without either stays.
+            dry_run: Whether to tell only what would go.
+
+        Returns:
+            What went or would go.
 
         Raises:
-            TypeError: If `thread_ids` is a single `str`.
-            ValueError: If the strategy is unknown.
+            TypeError: If `thread_ids` is a single `str`, or `keep_last` or `older_than` no number.
+            ValueError: If the strategy is unknown, a number is out of range, or `"delete"` shall keep
+                something.
             DatabaseBusyError: If another writer held the file for `busy_timeout`; the threads before
                 are pruned, and retrying is safe.
 
         Example:
+            >>> from datetime import timedelta
             >>> from langgraph_checkpoint_rust import RustSqliteSaver
-            >>> RustSqliteSaver(":memory:").prune(["1"], strategy="keep_latest")
+            >>> saver = RustSqliteSaver(":memory:")
+            >>> saver.prune(["1"], keep_last=20, older_than=timedelta(days=30), dry_run=True)
+            PruneReport(threads=0, checkpoints=0, writes=0, bytes=0)
         """
-        run(self._prune(thread_ids, strategy))
+        return run(self._prune(thread_ids, _keep_of(strategy, keep_last, older_than), dry_run))
 
-    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+    async def aprune(  # type: ignore[override]
+        self,
+        thread_ids: Sequence[str],
+        *,
+        strategy: str = "keep_latest",
+        keep_last: int = 1,
+        older_than: timedelta | float | None = None,
+        dry_run: bool = False,
+    ) -> PruneReport:
         """As `prune`."""
         await self._store.resolve()
-        await arun(self._prune(thread_ids, strategy))
+        return await arun(self._prune(thread_ids, _keep_of(strategy, keep_last, older_than), dry_run))
 
-    def _prune(self, thread_ids: Sequence[str], strategy: str) -> Steps[None]:
-        texts = _config.texts("thread_ids", thread_ids)
-        if strategy not in _PRUNE_STRATEGIES:
-            raise ValueError(
-                f"Unknown prune strategy: {strategy!r}; use one of {', '.join(_PRUNE_STRATEGIES)}"
-            )
-        for thread_id in texts:
-            if strategy == "delete":
-                yield from self._delete_thread(thread_id)
-                continue
+    def _prune(self, thread_ids: Sequence[str], keep: Keep, dry_run: bool) -> Steps[PruneReport]:
+        report = PruneReport()
+        for thread_id in dict.fromkeys(_config.texts("thread_ids", thread_ids)):
             yield from self._open()
-            removal = yield from self._with_shapes(self._store.backend.prune, thread_id)
-            yield from self._remove(removal)
+            removal = yield from self._with_shapes(self._store.backend.prune, thread_id, keep)
+            if not dry_run:
+                yield from self._remove(removal)
+            report = _added(report, removal)
+        return report
 
     def _remove(self, removal: Removal) -> Steps[None]:
         """Removes what a verb found: at once, or, where that would keep other writers waiting, in slices.
@@ -187,3 +213,32 @@ class ThreadVerbs(Saver):
             if not changed:
                 return len(garbage)
         return 0
+
+
+def _keep_of(strategy: str, keep_last: int, older_than: timedelta | float | None) -> Keep:
+    if strategy not in _PRUNE_STRATEGIES:
+        raise ValueError(f"Unknown prune strategy: {strategy!r}; use one of {', '.join(_PRUNE_STRATEGIES)}")
+    if isinstance(keep_last, bool) or not isinstance(keep_last, int):
+        raise TypeError(f"keep_last must be an int, not {type(keep_last).__name__}")
+    if not 1 <= keep_last < _MOST_KEPT:
+        raise ValueError(f'keep_last must be at least 1, not {keep_last}; strategy="delete" keeps nothing')
+    since = (
+        None
+        if older_than is None
+        else round((time.time() - _config.seconds("older_than", older_than)) * 1000)
+    )
+    if strategy == "keep_latest":
+        return keep_last, since
+    if keep_last != 1 or since is not None:
+        raise ValueError('strategy="delete" keeps nothing: drop keep_last and older_than')
+    return None
+
+
+def _added(report: PruneReport, removal: Removal) -> PruneReport:
+    checkpoints, writes, weight = removal.weight
+    return PruneReport(
+        report.threads + bool(checkpoints or writes),
+        report.checkpoints + checkpoints,
+        report.writes + writes,
+        report.bytes + weight,
+    )

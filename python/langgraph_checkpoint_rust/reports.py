@@ -19,7 +19,10 @@ __all__ = [
     "ChannelValue",
     "CopyReport",
     "Finding",
+    "PruneReport",
+    "RetentionReport",
     "Thread",
+    "ThreadOutcome",
     "ThreadPage",
     "ThreadStatus",
     "TransferReport",
@@ -150,6 +153,71 @@ class TransferReport:
     checkpoints: int
     writes: int
     unchanged: int = 0
+
+
+@dataclass(frozen=True)
+class PruneReport:
+    """What goes, or would go.
+
+    Attributes:
+        threads: Threads that lose something.
+        checkpoints: Checkpoints that go.
+        writes: Pending writes that go.
+        bytes: An estimate of the space they take in the file.
+    """
+
+    threads: int = 0
+    checkpoints: int = 0
+    writes: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class ThreadOutcome:
+    """What a thread loses.
+
+    Attributes:
+        thread_id: The thread.
+        reason: `"history"` for checkpoints beyond those to keep; else all of it goes, because it is
+            `"expired"`, `"idle"` or `"done"`, or because of the file's `"size"`.
+        checkpoints: Checkpoints that go.
+        writes: Pending writes that go.
+        bytes: An estimate of the space they take in the file.
+    """
+
+    thread_id: str
+    reason: str
+    checkpoints: int
+    writes: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class RetentionReport:
+    """What `apply_retention` deleted, or would delete.
+
+    Attributes:
+        threads: Threads that lose something.
+        dry_run: Whether nothing was deleted.
+    """
+
+    threads: tuple[ThreadOutcome, ...] = ()
+    dry_run: bool = True
+
+    @property
+    def checkpoints(self) -> int:
+        """Checkpoints that go."""
+        return sum(thread.checkpoints for thread in self.threads)
+
+    @property
+    def writes(self) -> int:
+        """Pending writes that go."""
+        return sum(thread.writes for thread in self.threads)
+
+    @property
+    def bytes(self) -> int:
+        """An estimate of the space they take in the file."""
+        return sum(thread.bytes for thread in self.threads)
 
 
 @dataclass(frozen=True)

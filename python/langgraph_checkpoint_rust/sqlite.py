@@ -18,6 +18,8 @@ class RustSqliteSaver(SqliteSaverBase):
             readable by its owner only.
         serde: The serializer; a `RustSerializer` if None. May be assigned later.
         settings: The settings; defaults if None.
+        retention: A `RetentionPolicy` that a thread of the engine applies now and then.
+        ttl: How long threads live: see `TimeToLive`.
         **options: Single settings, which win over `settings`: see `SqliteSettings`.
 
     Raises:

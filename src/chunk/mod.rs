@@ -35,6 +35,14 @@ pub(crate) fn node_hash<'a>(leaves: impl Iterator<Item = &'a Hash>) -> Hash {
     truncated(hasher.finalize())
 }
 
+/// What a read checks a chunk's data by: BLAKE3 of so few bytes at once took half of a get's time below the
+/// border (200 messages: 48 of 90 µs). It covers the hash too, by which the seal vouches for the content.
+pub(crate) fn checksum(kind: i64, hash: &Hash, data: &[u8]) -> i64 {
+    let first = hash.first_chunk().copied().unwrap_or_default();
+    let seed = u64::from_le_bytes(first) ^ kind.cast_unsigned();
+    xxhash_rust::xxh3::xxh3_64_with_seed(data, seed).cast_signed()
+}
+
 fn truncated(hash: blake3::Hash) -> Hash {
     let mut truncated = Hash::default();
     truncated.copy_from_slice(&hash.as_bytes()[..16]);

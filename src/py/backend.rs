@@ -14,15 +14,17 @@ use super::convert::{
     conversion, conversion_tuple, encoded_write, key_tuple, list_filter, typed_value,
 };
 use super::copying::{PyCopying, RowArgument, encoded_row};
+use super::retention::{PolicyArgument, PyRetentionRun};
 use super::settings::PySettings;
 use super::threads::{CursorArgument, ThreadFilterArgument, thread_cursor, thread_filter};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
-    Blob, Conversion, CopyProgress, EncodedCheckpoint, EncodedWrites, Format, Garbage, OnConflict, Removal,
-    Stats, StoredTuple, StoredWrite, SweepProgress, Swept, TypedValue,
+    Blob, Conversion, CopyProgress, EncodedCheckpoint, EncodedWrites, Format, Garbage, Keep, OnConflict,
+    Removal, Stats, StoredTuple, StoredWrite, SweepProgress, Swept, TypedValue,
 };
 use crate::pending::Pending;
+use crate::retention::Term;
 use crate::shape::{Shape, ShapeBook};
 use crate::sqlite::{Location, SqliteBackend, lock_guard};
 
@@ -36,9 +38,11 @@ pub(super) struct PySqliteBackend {
 #[pymethods]
 impl PySqliteBackend {
     #[new]
-    fn new(path: Option<PathBuf>, settings: PySettings) -> PyResult<Self> {
+    #[pyo3(signature = (path, settings, policy=None))]
+    fn new(path: Option<PathBuf>, settings: PySettings, policy: Option<PolicyArgument>) -> PyResult<Self> {
         let location = path.map_or(Location::Memory, Location::File);
-        let backend = SqliteBackend::new(location, settings.try_into()?);
+        let policy = policy.map(super::retention::policy);
+        let backend = SqliteBackend::new(location, settings.try_into()?, policy);
         Ok(Self {
             backend: Some(backend),
         })
@@ -167,8 +171,14 @@ impl PySqliteBackend {
         }))
     }
 
-    fn prune(&self, thread_id: String, shapes: &PyShapeBook) -> PyResult<PyCall> {
-        let removal = self.verbs()?.prune(thread_id, Arc::clone(&shapes.0));
+    fn prune(
+        &self,
+        thread_id: String,
+        keep: Option<(usize, Option<i64>)>,
+        shapes: &PyShapeBook,
+    ) -> PyResult<PyCall> {
+        let keep = keep.map(|(last, since)| Keep { last, since });
+        let removal = self.verbs()?.prune(thread_id, keep, Arc::clone(&shapes.0));
         Ok(PyCall::new(removal, |py, removal| {
             learning(py, removal, |removal| {
                 Ok(object(py, PyRemoval(Arc::new(removal)))?.into_bound(py))
@@ -180,6 +190,28 @@ impl PySqliteBackend {
         Ok(PyCall::new(self.verbs()?.format(), |py, format| {
             object(py, format_name(format?))
         }))
+    }
+
+    fn apply_retention(
+        &self,
+        policy: Option<PolicyArgument>,
+        dry_run: bool,
+        shapes: &PyShapeBook,
+    ) -> PyResult<PyRetentionRun> {
+        let policy = policy.map(super::retention::policy);
+        let run = self
+            .verbs()?
+            .apply_retention(policy, dry_run, Arc::clone(&shapes.0))?;
+        Ok(PyRetentionRun::new(run))
+    }
+
+    fn set_term(&self, thread_id: String, term: &str, value: Option<i64>) -> PyResult<PyCall> {
+        let term = match term {
+            "pinned" => Term::Pinned(value.is_some()),
+            "ttl" => Term::TimeToLive(value),
+            _ => Term::Refreshed(value.unwrap_or_default()),
+        };
+        Ok(acknowledged(self.verbs()?.set_term(thread_id, term)))
     }
 
     fn garbage(&self, thread_id: String) -> PyResult<PyCall> {
@@ -384,9 +416,14 @@ impl PySqliteBackend {
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let backend = self.verbs()?;
-        let Stats { writer, readers, wal } = py.detach(|| backend.stats());
+        let Stats {
+            writer,
+            readers,
+            wal,
+            retention,
+        } = py.detach(|| backend.stats());
         let guard = lock_guard::counters();
-        let parts: [(&str, Vec<(&str, Bound<'py, PyAny>)>); 4] = [
+        let parts: [(&str, Vec<(&str, Bound<'py, PyAny>)>); 5] = [
             (
                 "writer",
                 vec![
@@ -417,6 +454,21 @@ impl PySqliteBackend {
                     ),
                     ("checkpoints", object(py, wal.checkpoints)?.into_bound(py)),
                     ("blocked", object(py, wal.blocked)?.into_bound(py)),
+                ],
+            ),
+            (
+                "retention",
+                vec![
+                    ("runs", object(py, retention.runs)?.into_bound(py)),
+                    ("threads", object(py, retention.threads)?.into_bound(py)),
+                    (
+                        "checkpoints",
+                        object(py, retention.weight.checkpoints)?.into_bound(py),
+                    ),
+                    ("writes", object(py, retention.weight.writes)?.into_bound(py)),
+                    ("bytes", object(py, retention.weight.bytes)?.into_bound(py)),
+                    ("skipped", object(py, retention.skipped)?.into_bound(py)),
+                    ("failed", object(py, retention.failed)?.into_bound(py)),
                 ],
             ),
             (
@@ -493,7 +545,7 @@ fn acknowledged(pending: Pending<()>) -> PyCall {
     })
 }
 
-fn object<'py, T: IntoPyObject<'py>>(py: Python<'py>, value: T) -> PyResult<Py<PyAny>>
+pub(super) fn object<'py, T: IntoPyObject<'py>>(py: Python<'py>, value: T) -> PyResult<Py<PyAny>>
 where
     PyErr: From<T::Error>,
 {
@@ -503,7 +555,7 @@ where
 
 /// `(result, [])`, or `(None, [checkpoints])` for those that only their serializer can read: Python
 /// decodes them, outside any transaction, and calls again.
-fn learning<'py, T>(
+pub(super) fn learning<'py, T>(
     py: Python<'py>,
     result: Result<T>,
     convert: impl FnOnce(T) -> PyResult<Bound<'py, PyAny>>,
@@ -523,6 +575,13 @@ pub(super) struct PyRemoval(Arc<Removal>);
 impl PyRemoval {
     fn __len__(&self) -> usize {
         self.0.steps.len()
+    }
+
+    /// Checkpoints, writes and bytes that go.
+    #[getter]
+    fn weight(&self) -> (u64, u64, u64) {
+        let weight = self.0.weight;
+        (weight.checkpoints, weight.writes, weight.bytes)
     }
 
     /// The threads that lose something.
@@ -562,11 +621,13 @@ impl PyShapeBook {
         &self,
         value: TypedArgument,
         version: i64,
+        timestamp: Option<String>,
         channel_versions: HashSet<String>,
         channel_values: HashMap<String, bool>,
     ) {
         let shape = Shape {
             version,
+            timestamp,
             channel_versions,
             channel_values,
         };

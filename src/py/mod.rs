@@ -8,6 +8,7 @@ mod copying;
 mod errors;
 mod fork;
 mod notices;
+mod retention;
 mod settings;
 mod threads;
 
@@ -28,6 +29,8 @@ mod _core {
     use super::copying::PyCopying;
     #[pymodule_export]
     use super::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
+    #[pymodule_export]
+    use super::retention::PyRetentionRun;
 
     /// How this library was built: `(debug, SQLite version number, SQLite compile options)`.
     #[pyfunction]

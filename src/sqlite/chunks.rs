@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::row;
 use super::statements as sql;
@@ -31,17 +31,27 @@ pub(super) struct Chunk {
     pub(super) thread_no: i64,
     pub(super) kind: i64,
     pub(super) hash: Hash,
+    checksum: i64,
     pub(super) data: Vec<u8>,
+}
+
+impl Chunk {
+    /// Whether its data are what was stored.
+    pub(super) fn is_intact(&self) -> bool {
+        chunk::checksum(self.kind, &self.hash, &self.data) == self.checksum
+    }
 }
 
 /// Reads values, inside one transaction.
 pub(super) struct Chunks<'a> {
     connection: &'a Connection,
+    /// Selects a chunk; looked up in the connection's cache once, not for each leaf.
+    select: RefCell<Option<CachedStatement<'a>>>,
     /// What a page of tuples shares is read once.
     kept: Option<RefCell<HashMap<i64, Rc<Leaf>>>>,
 }
 
-/// A leaf whose hash was checked.
+/// A leaf that was checked.
 struct Leaf {
     hash: Hash,
     data: Vec<u8>,
@@ -57,6 +67,7 @@ impl<'a> Chunks<'a> {
     pub(super) fn new(connection: &'a Connection) -> Self {
         Self {
             connection,
+            select: RefCell::default(),
             kept: None,
         }
     }
@@ -65,6 +76,7 @@ impl<'a> Chunks<'a> {
     pub(super) fn keeping(connection: &'a Connection) -> Self {
         Self {
             connection,
+            select: RefCell::default(),
             kept: Some(RefCell::default()),
         }
     }
@@ -254,18 +266,17 @@ impl<'a> Chunks<'a> {
             }
             Op::Nodes(ids) => {
                 for id in ids {
-                    let damaged = || Failed::Damaged(format!("chunk {id} is damaged"));
                     let node = self.node(*id, recipe.thread_no)?;
                     if let Some(sealer) = &mut sealer {
                         sealer.node(&node.hash);
                     }
-                    let leaves = chunk::decode_node(&node.data).ok_or_else(damaged)?;
+                    let leaves = chunk::decode_node(&node.data).ok_or_else(|| damaged(*id))?;
                     let mut hashes = Vec::with_capacity(leaves.len());
                     for leaf in leaves {
                         hashes.push(self.leaf(leaf, recipe, value)?);
                     }
                     if chunk::node_hash(hashes.iter()) != node.hash {
-                        return Err(damaged());
+                        return Err(damaged(*id));
                     }
                 }
             }
@@ -279,17 +290,21 @@ impl<'a> Chunks<'a> {
         if let Some(leaf) = kept.and_then(|kept| kept.borrow().get(&id).cloned()) {
             return append_leaf(&leaf.data, leaf.hash, recipe, value);
         }
-        let mut select = self.connection.prepare_cached(sql::SELECT_CHUNK)?;
+        let mut select = self.select.borrow_mut();
+        let select = match &mut *select {
+            Some(select) => select,
+            empty => empty.insert(self.connection.prepare_cached(sql::SELECT_CHUNK)?),
+        };
         let mut rows = select.query([id])?;
         let row = rows.next()?.ok_or_else(|| missing(id))?;
         let (thread_no, kind): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let (stored, data) = (row::bytes(row, 2)?, row::bytes(row, 3)?);
-        let data = leaf_data(kind, data).filter(|_| thread_no == recipe.thread_no);
-        let data = &*data.ok_or_else(|| foreign(id))?;
-        let hash = chunk::leaf_hash(data);
-        if hash != stored {
-            return Err(Failed::Damaged(format!("chunk {id} is damaged")));
+        let hash: Hash = row::bytes(row, 2)?.try_into().unwrap_or_default();
+        let (checksum, stored): (i64, _) = (row.get(3)?, row::bytes(row, 4)?);
+        if chunk::checksum(kind, &hash, stored) != checksum {
+            return Err(damaged(id));
         }
+        let data = leaf_data(kind, stored).filter(|_| thread_no == recipe.thread_no);
+        let data = &*data.ok_or_else(|| foreign(id))?;
         if let Some(kept) = kept {
             let data = data.to_vec();
             kept.borrow_mut().insert(id, Rc::new(Leaf { hash, data }));
@@ -297,9 +312,12 @@ impl<'a> Chunks<'a> {
         append_leaf(data, hash, recipe, value)
     }
 
-    /// A node, whose hash is not checked yet: its leaves tell.
+    /// A node; whether it is that of its leaves is not checked yet.
     fn node(&self, id: i64, thread_no: i64) -> Result<Chunk, Failed> {
         let node = read_chunk(self.connection, id)?.ok_or_else(|| missing(id))?;
+        if !node.is_intact() {
+            return Err(damaged(id));
+        }
         if (node.thread_no, node.kind) != (thread_no, Kind::Node as i64) {
             return Err(foreign(id));
         }
@@ -351,6 +369,10 @@ fn missing(id: i64) -> Failed {
     Failed::Damaged(format!("chunk {id} is missing"))
 }
 
+fn damaged(id: i64) -> Failed {
+    Failed::Damaged(format!("chunk {id} is damaged"))
+}
+
 fn foreign(id: i64) -> Failed {
     Failed::Damaged(format!("chunk {id} is another value's"))
 }
@@ -375,7 +397,7 @@ fn unreadable(key: &CheckpointKey) -> Error {
     row::damaged(key, "a stored value cannot be read")
 }
 
-/// A chunk as it is stored; its hash is not checked yet.
+/// A chunk as it is stored; not checked yet.
 pub(super) fn read_chunk(connection: &Connection, id: i64) -> Result<Option<Chunk>> {
     let mut statement = connection.prepare_cached(sql::SELECT_CHUNK)?;
     let mut rows = statement.query([id])?;
@@ -385,7 +407,8 @@ pub(super) fn read_chunk(connection: &Connection, id: i64) -> Result<Option<Chun
         kind: row.get(1)?,
         // Of another length it matches nothing.
         hash: row::bytes(row, 2)?.try_into().unwrap_or_default(),
-        data: row::bytes(row, 3)?.to_vec(),
+        checksum: row.get(3)?,
+        data: row::bytes(row, 4)?.to_vec(),
     }))
 }
 
@@ -515,8 +538,12 @@ pub(super) fn insert(
     hash: &Hash,
     data: &[u8],
 ) -> Result<i64> {
-    connection
-        .prepare_cached(sql::INSERT_CHUNK)?
-        .execute(params![thread_no, kind, hash, data])?;
+    connection.prepare_cached(sql::INSERT_CHUNK)?.execute(params![
+        thread_no,
+        kind,
+        hash,
+        chunk::checksum(kind, hash, data),
+        data
+    ])?;
     Ok(connection.last_insert_rowid())
 }

@@ -24,5 +24,8 @@ pub(super) fn delete_for_runs(transaction: &ReadTransaction<'_>, run_ids: &[Stri
     let steps = keys
         .map(|key| Ok(RemovalStep::Checkpoint(key?)))
         .collect::<Result<_>>()?;
-    Ok(Removal { steps })
+    Ok(Removal {
+        steps,
+        ..Removal::default()
+    })
 }

@@ -14,9 +14,12 @@ use crate::error::Result;
 use crate::model::{CheckpointKey, Format};
 
 /// True if something is left.
-pub(super) fn delete_thread(transaction: &WriteTransaction<'_>, thread_id: &str) -> Result<bool> {
+pub(super) fn delete_thread(
+    transaction: &WriteTransaction<'_>,
+    thread_id: &str,
+    slice: &Slice,
+) -> Result<bool> {
     let connection = transaction.connection;
-    let slice = Slice::begin();
     let keys = connection
         .prepare_cached(sql::SELECT_THREAD_KEYS)?
         .query_map([thread_id], |row| {
@@ -63,5 +66,5 @@ pub(super) fn delete_thread(transaction: &WriteTransaction<'_>, thread_id: &str)
     connection
         .prepare_cached(sql::DELETE_THREAD_RUNS)?
         .execute([thread_id])?;
-    sweep::sweep_deleted(connection, &slice)
+    sweep::sweep_deleted(connection, slice)
 }

@@ -6,13 +6,14 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
 use rusqlite::Connection;
 
 use super::chunks::Chunks;
 use super::gate;
+use super::janitor::Household;
 use super::job::{Baton, Job, Order, TypedJob};
 use super::manager::Location;
 use super::schema::{self, Schema};
@@ -25,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::model::Opened;
 use crate::pending::{Cancel, Done, GiveUp, Pending, Work, patient};
+use crate::retention::Policy;
 
 /// One database: where it is, how it is set, and its connections while it is open.
 pub(super) struct Engine {
@@ -32,6 +34,8 @@ pub(super) struct Engine {
     settings: Arc<Settings>,
     state: Mutex<State>,
     opening: Mutex<Opening>,
+    pub(super) household: Household,
+    me: Weak<Self>,
 }
 
 #[derive(Debug)]
@@ -72,12 +76,14 @@ pub(super) struct ReadTransaction<'a> {
 }
 
 impl Engine {
-    pub(super) fn new(location: Location, settings: Settings) -> Arc<Self> {
-        Arc::new(Self {
+    pub(super) fn new(location: Location, settings: Settings, policy: Option<Policy>) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
             location,
             settings: Arc::new(settings),
             state: Mutex::new(State::Unopened),
             opening: Mutex::default(),
+            household: Household::new(policy),
+            me: Weak::clone(me),
         })
     }
 
@@ -132,6 +138,7 @@ impl Engine {
             let _pass = gate::enter();
             std::mem::replace(&mut *lock(&self.state), State::Closed)
         };
+        self.household.dismiss();
         if let State::Open(shared) = state
             && !shared.is_ours()
         {
@@ -241,6 +248,9 @@ impl Engine {
             State::Locked(..) | State::Unopened | State::Restoring(_) => {}
         }
         let opened = Shared::acquire(&self.location, &self.settings);
+        if opened.is_ok() && !self.settings.read_only {
+            self.household.staff(&self.me);
+        }
         *state = match &opened {
             Ok(shared) => State::Open(Arc::clone(shared)),
             Err(error) if error.is_busy() => State::Locked(Instant::now(), error.clone()),

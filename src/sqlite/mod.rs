@@ -1,5 +1,7 @@
 //! The SQLite store.
 
+mod age;
+mod archive;
 mod backup;
 mod checkpointer;
 mod chunks;
@@ -16,6 +18,7 @@ mod get_delta_channel_history;
 mod get_tuple;
 mod group;
 mod history;
+mod janitor;
 mod job;
 mod list;
 mod list_threads;
@@ -32,6 +35,7 @@ mod rebind;
 mod rebuild;
 mod remove;
 mod restore;
+mod retention;
 mod row;
 mod schema;
 mod set_thread;
@@ -42,10 +46,12 @@ mod statements;
 mod storage;
 mod sweep;
 mod sync;
+mod terms;
 mod threads;
 mod transaction;
 mod vacuum;
 mod verify;
+mod weigh;
 mod workers;
 mod write_thread;
 mod writer;
@@ -59,14 +65,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::backend::Backend;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{
     ChannelHistory, CheckpointKey, Conversion, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedRow,
-    EncodedWrites, Format, Garbage, HistoryPage, ListFilter, Opened, Page, Pages, Removal, Stats, Storage,
-    StoredTuple, StoredWrite, SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage, Vacuumed,
-    Verified,
+    EncodedWrites, Format, Garbage, HistoryPage, Keep, ListFilter, Opened, Page, Pages, Removal, Stats,
+    Storage, StoredTuple, StoredWrite, SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage,
+    Vacuumed, Verified,
 };
 use crate::pending::Pending;
+use crate::retention::{Policy, Run, Term};
 use crate::shape::ShapeBook;
 use crate::stepwise::Stepwise;
 use engine::Engine;
@@ -81,11 +88,18 @@ pub struct SqliteBackend {
 }
 
 impl SqliteBackend {
-    /// A store at `location`; opened on first use.
-    pub fn new(location: Location, settings: Settings) -> Self {
+    /// A store at `location`; opened on first use. A policy with an interval is run from then on.
+    pub fn new(location: Location, settings: Settings, policy: Option<Policy>) -> Self {
         Self {
-            engine: Engine::new(location, settings),
+            engine: Engine::new(location, settings, policy),
         }
+    }
+}
+
+impl Drop for SqliteBackend {
+    /// A run of the policy that is under way keeps the engine.
+    fn drop(&mut self) {
+        self.engine.household.dismiss();
     }
 }
 
@@ -113,14 +127,40 @@ impl Backend for SqliteBackend {
     fn stats(&self) -> Stats {
         self.engine
             .shared_if_open()
-            .map(|shared| shared.stats())
+            .map(|shared| Stats {
+                retention: self.engine.household.stats(),
+                ..shared.stats()
+            })
             .unwrap_or_default()
+    }
+
+    fn apply_retention(
+        &self,
+        policy: Option<Policy>,
+        dry_run: bool,
+        shapes: Arc<ShapeBook>,
+    ) -> Result<Box<dyn Run>> {
+        let policy = policy.map(Arc::new).or_else(|| self.engine.household.policy());
+        let policy = policy.ok_or_else(|| {
+            Error::Invalid("this saver has no retention policy; pass one, or give it retention=".to_owned())
+        })?;
+        let run = retention::Retention::new(&self.engine, policy, dry_run, shapes);
+        Ok(Box::new(run))
+    }
+
+    fn set_term(&self, thread_id: String, term: Term) -> Pending<()> {
+        self.engine.household.set_mortal();
+        self.engine.write(0, move |transaction| {
+            terms::set_term(transaction, &thread_id, term)
+        })
     }
 
     fn put(&self, checkpoint: EncodedCheckpoint) -> Pending<()> {
         let bytes = checkpoint.value.payload.as_slice().len() + checkpoint.metadata.as_slice().len();
+        let begins = checkpoint.key.checkpoint_ns.is_empty() && checkpoint.parent_checkpoint_id.is_none();
+        let ttl = self.engine.household.time_to_live().filter(|_| begins);
         self.engine.write_prepared(bytes, move |shared, order, done| {
-            put::job(checkpoint, shared, order, done)
+            put::job(checkpoint, ttl, shared, order, done)
         })
     }
 
@@ -147,9 +187,15 @@ impl Backend for SqliteBackend {
         checkpoint_ns: String,
         checkpoint_id: Option<String>,
     ) -> Pending<Option<StoredTuple>> {
+        let time_to_live = self.engine.household.time_to_live();
         self.engine.read(
             || None,
             move |transaction| {
+                if let Some(default) = time_to_live
+                    && terms::is_expired(transaction.connection, &thread_id, &checkpoint_ns, default)?
+                {
+                    return Ok(None);
+                }
                 get_tuple::get_tuple(transaction, &thread_id, &checkpoint_ns, checkpoint_id.as_deref())
             },
         )
@@ -164,18 +210,25 @@ impl Backend for SqliteBackend {
     }
 
     fn list(&self, filter: ListFilter, after: Option<CheckpointKey>, limit: usize) -> Pending<Page> {
+        let time_to_live = self.engine.household.time_to_live();
         self.engine.read(
             || Page {
                 tuples: Vec::new(),
                 next: None,
             },
-            move |transaction| list::list(transaction, &filter, after.as_ref(), limit),
+            move |transaction| {
+                let mut page = list::list(transaction, &filter, after.as_ref(), limit)?;
+                if let Some(default) = time_to_live {
+                    terms::hide_expired(transaction.connection, &mut page, default)?;
+                }
+                Ok(page)
+            },
         )
     }
 
     fn delete_thread(&self, thread_id: String) -> Pending<bool> {
         self.engine.write(0, move |transaction| {
-            delete_thread::delete_thread(transaction, &thread_id)
+            delete_thread::delete_thread(transaction, &thread_id, &slice::Slice::begin())
         })
     }
 
@@ -196,9 +249,10 @@ impl Backend for SqliteBackend {
         })
     }
 
-    fn prune(&self, thread_id: String, shapes: Arc<ShapeBook>) -> Pending<Removal> {
-        self.engine.read(Removal::default, move |transaction| {
-            prune::prune(transaction, &thread_id, &shapes)
+    fn prune(&self, thread_id: String, keep: Option<Keep>, shapes: Arc<ShapeBook>) -> Pending<Removal> {
+        self.engine.read(Removal::default, move |transaction| match keep {
+            Some(keep) => prune::prune(transaction, &thread_id, keep, &shapes),
+            None => weigh::whole_thread(transaction, &thread_id),
         })
     }
 
@@ -255,8 +309,9 @@ impl Backend for SqliteBackend {
     }
 
     fn remove(&self, removal: Arc<Removal>, from: usize) -> Pending<usize> {
-        self.engine
-            .write(0, move |transaction| remove::remove(transaction, &removal, from))
+        self.engine.write(0, move |transaction| {
+            remove::remove(transaction, &removal, from, &slice::Slice::begin())
+        })
     }
 
     fn get_delta_channel_history(

@@ -1,13 +1,15 @@
-//! `prune`: finds what need not be kept; `remove` deletes it. It keeps the newest checkpoint of each namespace and all that reading it needs.
+//! `prune`: finds what need not be kept; `remove` deletes it. It keeps the newest checkpoints of each namespace
+//! and all that reading them needs.
 //!
-//! Kept, per namespace: the head (greatest id); its descendants, which sort before it when another
+//! Kept, per namespace: the head (greatest id), so many before it, and those made since; their descendants, which sort before it when another
 //! process' clock was behind; the parent that holds the pending sends of a checkpoint from before
 //! version 4; and, for each channel that a kept checkpoint must rebuild, the ancestors back to the
 //! one that stores it. The namespace of a subgraph call goes with the root checkpoint it started
-//! from, once that one is saved. Writes go with a deleted checkpoint; writes whose checkpoint is
-//! still to come are never touched.
+//! from, once that one is saved. A run that begins anew at an older root checkpoint finds what its subgraphs
+//! had then: of each namespace the newest before it. Writes go with a deleted checkpoint; writes whose
+//! checkpoint is still to come are never touched.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
@@ -16,9 +18,10 @@ use super::chunks::Chunks;
 use super::engine::ReadTransaction;
 use super::row;
 use super::statements as sql;
+use super::{age, weigh};
 use crate::chunk::Binding;
 use crate::error::{Error, Result};
-use crate::model::{CheckpointKey, Removal, RemovalStep, TypedValue};
+use crate::model::{CheckpointKey, Keep, Removal, RemovalStep, TypedValue};
 use crate::shape::{Shape, ShapeBook, UNKNOWN_BYTES, VERSION_WITH_SENDS};
 
 /// One checkpoint of the tree.
@@ -36,6 +39,7 @@ type Namespace = BTreeMap<String, Node>;
 pub(super) fn prune(
     transaction: &ReadTransaction<'_>,
     thread_id: &str,
+    keep: Keep,
     shapes: &ShapeBook,
 ) -> Result<Removal> {
     let connection = transaction.connection;
@@ -49,9 +53,27 @@ pub(super) fn prune(
         unknown: Vec::new(),
         bytes: 0,
     };
+    let mut chosen = HashMap::new();
+    for (checkpoint_ns, namespace) in &tree {
+        chosen.insert(
+            checkpoint_ns.as_str(),
+            outlines.chosen(checkpoint_ns, namespace, keep)?,
+        );
+    }
+    let roots = chosen.get("").cloned().unwrap_or_default();
     let mut kept = HashMap::new();
     for (checkpoint_ns, namespace) in &tree {
-        kept.insert(checkpoint_ns.as_str(), outlines.kept(checkpoint_ns, namespace)?);
+        let mut chosen = chosen.remove(checkpoint_ns.as_str()).unwrap_or_default();
+        if !checkpoint_ns.is_empty() {
+            // The newest root checkpoint needs the newest of each namespace, which is chosen.
+            let older = roots.iter().rev().skip(1);
+            let before = older.filter_map(|root| namespace.range(..root.clone()).next_back());
+            chosen.extend(before.map(|(id, _)| id.clone()));
+        }
+        kept.insert(
+            checkpoint_ns.as_str(),
+            outlines.kept(checkpoint_ns, namespace, &chosen)?,
+        );
     }
     if !outlines.unknown.is_empty() {
         return Err(Error::NeedShapes(Arc::new(outlines.unknown)));
@@ -87,6 +109,7 @@ pub(super) fn prune(
             });
         }
     }
+    weigh::weigh(transaction, thread_id, &mut removal)?;
     Ok(removal)
 }
 
@@ -146,24 +169,55 @@ fn names(object: Option<&str>) -> HashSet<String> {
 }
 
 /// Reads the outlines of checkpoints, each at most once.
-struct Outlines<'a> {
+struct Outlines<'a, 'c> {
     connection: &'a Connection,
-    chunks: &'a Chunks<'a>,
+    chunks: &'a Chunks<'c>,
     thread_id: &'a str,
     shapes: &'a ShapeBook,
-    known: HashMap<(String, String), Shape>,
+    known: HashMap<(String, String), Arc<Shape>>,
     unknown: Vec<TypedValue>,
     bytes: usize,
 }
 
-impl Outlines<'_> {
-    fn kept(&mut self, checkpoint_ns: &str, namespace: &Namespace) -> Result<HashSet<String>> {
-        let mut kept = with_descendants(namespace);
-        for checkpoint_id in kept.clone() {
-            let Some(node) = namespace.get(&checkpoint_id) else {
+impl Outlines<'_, '_> {
+    /// The checkpoints that shall stay: the newest, and those made since.
+    fn chosen(&mut self, checkpoint_ns: &str, namespace: &Namespace, keep: Keep) -> Result<BTreeSet<String>> {
+        let mut chosen = BTreeSet::new();
+        for (place, checkpoint_id) in namespace.keys().rev().enumerate() {
+            if place < keep.last.max(1) || self.is_since(checkpoint_ns, checkpoint_id, keep.since)? {
+                chosen.insert(checkpoint_id.clone());
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// Whether a checkpoint was made since then; also if nobody knows when it was made.
+    fn is_since(&mut self, checkpoint_ns: &str, checkpoint_id: &str, since: Option<i64>) -> Result<bool> {
+        let Some(since) = since else { return Ok(false) };
+        if let Some(made) = age::of_id(checkpoint_id) {
+            return Ok(made >= since);
+        }
+        let shape = self.outline(checkpoint_ns, checkpoint_id)?;
+        let Some(timestamp) = shape.as_ref().and_then(|shape| shape.timestamp.as_deref()) else {
+            return Ok(true);
+        };
+        let made = age::of_timestamp(self.connection, timestamp)?;
+        Ok(made.is_none_or(|made| made >= since))
+    }
+
+    fn kept(
+        &mut self,
+        checkpoint_ns: &str,
+        namespace: &Namespace,
+        chosen: &BTreeSet<String>,
+    ) -> Result<HashSet<String>> {
+        let roots = with_descendants(namespace, chosen);
+        let mut kept = roots.clone();
+        for checkpoint_id in &roots {
+            let Some(node) = namespace.get(checkpoint_id) else {
                 continue;
             };
-            let Some(shape) = self.outline(checkpoint_ns, &checkpoint_id)? else {
+            let Some(shape) = self.outline(checkpoint_ns, checkpoint_id)? else {
                 continue;
             };
             if shape.version < VERSION_WITH_SENDS
@@ -172,15 +226,44 @@ impl Outlines<'_> {
             {
                 kept.insert(parent.clone());
             }
-            let missing = shape
+            let missing: HashSet<String> = shape
                 .channel_versions
                 .iter()
                 .filter(|channel| !shape.channel_values.contains_key(*channel))
                 .cloned()
                 .collect();
+            if self.parent_sees_to(checkpoint_ns, namespace, node, &missing, &roots)? {
+                continue;
+            }
             self.keep_history(checkpoint_ns, namespace, node, missing, &mut kept)?;
         }
         Ok(kept)
+    }
+
+    /// Whether the parent stays in any case and needs the same ancestors, or more: then they are kept for it,
+    /// and a long history is not walked once for each of its checkpoints.
+    fn parent_sees_to(
+        &mut self,
+        checkpoint_ns: &str,
+        namespace: &Namespace,
+        node: &Node,
+        missing: &HashSet<String>,
+        roots: &HashSet<String>,
+    ) -> Result<bool> {
+        let Some(parent_id) = node.parent.as_ref().filter(|parent| roots.contains(*parent)) else {
+            return Ok(false);
+        };
+        let Some(parent) = namespace.get(parent_id) else {
+            return Ok(false);
+        };
+        let Some(shape) = self.outline(checkpoint_ns, parent_id)? else {
+            return Ok(false);
+        };
+        Ok(missing.iter().all(|channel| {
+            shape.channel_values.contains_key(channel)
+                || shape.channel_versions.contains(channel)
+                    && (parent.counters.contains(channel) || !node.counters.contains(channel))
+        }))
     }
 
     /// Keeps the ancestors that `node` needs to rebuild the channels it does not store. A channel
@@ -221,10 +304,10 @@ impl Outlines<'_> {
     }
 
     /// The outline, or `None` after noting a checkpoint that only its serializer can read.
-    fn outline(&mut self, checkpoint_ns: &str, checkpoint_id: &str) -> Result<Option<Shape>> {
+    fn outline(&mut self, checkpoint_ns: &str, checkpoint_id: &str) -> Result<Option<Arc<Shape>>> {
         let slot = (checkpoint_ns.to_owned(), checkpoint_id.to_owned());
         if let Some(shape) = self.known.get(&slot) {
-            return Ok(Some(shape.clone()));
+            return Ok(Some(Arc::clone(shape)));
         }
         let key = CheckpointKey {
             thread_id: self.thread_id.to_owned(),
@@ -243,7 +326,8 @@ impl Outlines<'_> {
             metadata: row::optional_bytes(found, 3)?,
         };
         if let Some(shape) = self.chunks.outline(found, 1, &binding, self.shapes)? {
-            self.known.insert(slot, shape.clone());
+            let shape = Arc::new(shape);
+            self.known.insert(slot, Arc::clone(&shape));
             return Ok(Some(shape));
         }
         if self.bytes < UNKNOWN_BYTES {
@@ -260,8 +344,8 @@ impl Outlines<'_> {
     }
 }
 
-/// The head of a namespace and all that descends from it.
-fn with_descendants(namespace: &Namespace) -> HashSet<String> {
+/// The chosen checkpoints of a namespace and all that descends from them.
+fn with_descendants(namespace: &Namespace, chosen: &BTreeSet<String>) -> HashSet<String> {
     let mut children: HashMap<&str, Vec<&str>> = HashMap::new();
     for (checkpoint_id, node) in namespace {
         if let Some(parent) = &node.parent {
@@ -269,11 +353,7 @@ fn with_descendants(namespace: &Namespace) -> HashSet<String> {
         }
     }
     let mut kept = HashSet::new();
-    let mut pending: Vec<&str> = namespace
-        .last_key_value()
-        .map(|(head, _)| head.as_str())
-        .into_iter()
-        .collect();
+    let mut pending: Vec<&str> = chosen.iter().map(String::as_str).collect();
     while let Some(checkpoint_id) = pending.pop() {
         if kept.insert(checkpoint_id.to_owned()) {
             pending.extend(children.get(checkpoint_id).into_iter().flatten());

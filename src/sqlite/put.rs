@@ -8,6 +8,7 @@ use super::job::{Job, Order, TypedJob};
 use super::prepared::Prepared;
 use super::shared::Shared;
 use super::statements as sql;
+use super::terms;
 use super::threads::{self, Noting, Progress};
 use super::transaction::WriteTransaction;
 use crate::chunk::{Binding, Kind, Known};
@@ -16,19 +17,31 @@ use crate::model::{EncodedCheckpoint, Format};
 use crate::pending::Done;
 use crate::progress;
 
-/// The job that stores a checkpoint, and remembers its chunks once they are committed.
+/// The job that stores a checkpoint, and remembers its chunks once they are committed. With a `ttl` it begins a
+/// thread, in place of one whose time is over.
+#[expect(
+    clippy::option_option,
+    reason = "outer: nothing to look for; inner: no default"
+)]
 pub(super) fn job(
     checkpoint: EncodedCheckpoint,
+    ttl: Option<Option<i64>>,
     shared: &Shared,
     order: Order,
     done: Done<()>,
 ) -> Box<dyn Job> {
     let key = checkpoint.key.clone();
     let chunks = Arc::clone(&shared.chunks);
+    let place = key.clone();
     let mut put = Put::new(checkpoint, shared);
     Box::new(TypedJob {
         order,
-        work: move |transaction: &WriteTransaction<'_>| put.run(transaction),
+        work: move |transaction: &WriteTransaction<'_>| {
+            if let Some(default) = ttl {
+                terms::end_if_expired(transaction, &place, default)?;
+            }
+            put.run(transaction)
+        },
         value: None,
         done: Box::new(move |stored: Result<Option<Known>>| {
             done(stored.map(|known| chunks.set(&key.thread_id, &key.checkpoint_ns, known)));

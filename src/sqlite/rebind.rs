@@ -223,6 +223,9 @@ impl Chunks<'_> {
         if chunk.thread_no != thread_no || is_node != (kind == Kind::Node) {
             return Err(damaged("another value's"));
         }
+        if !chunk.is_intact() {
+            return Err(damaged("damaged"));
+        }
         let hash = chunk.hash;
         let found = match self.target {
             None => Some(id),
@@ -240,9 +243,6 @@ impl Chunks<'_> {
                     }
                     chunk::encode_node(&moved)
                 } else {
-                    chunks::leaf_data(chunk.kind, &chunk.data)
-                        .filter(|bytes| chunk::leaf_hash(bytes) == hash)
-                        .ok_or_else(|| damaged("damaged"))?;
                     chunk.data
                 };
                 chunks::insert(self.connection, target, chunk.kind, &hash, &data)?

@@ -4,18 +4,24 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::delete_thread::delete_thread;
 use super::rebind;
 use super::slice::Slice;
 use super::statements as sql;
 use super::threads;
 use super::transaction::WriteTransaction;
+use super::weigh;
 use crate::error::Result;
 use crate::model::{CheckpointKey, Format, Removal, RemovalStep};
 
 /// Takes the steps from `from` on; the number of the first one that is left.
-pub(super) fn remove(transaction: &WriteTransaction<'_>, removal: &Removal, from: usize) -> Result<usize> {
+pub(super) fn remove(
+    transaction: &WriteTransaction<'_>,
+    removal: &Removal,
+    from: usize,
+    slice: &Slice,
+) -> Result<usize> {
     let connection = transaction.connection;
-    let slice = Slice::begin();
     let mut done = from;
     let mut removed: HashMap<&str, (i64, i64)> = HashMap::new();
     for step in removal.steps.iter().skip(from) {
@@ -43,6 +49,18 @@ pub(super) fn remove(transaction: &WriteTransaction<'_>, removal: &Removal, from
             } => {
                 let mut statement = connection.prepare_cached(sql::DELETE_NAMESPACE_WRITES)?;
                 statement.execute([thread_id, checkpoint_ns])?;
+            }
+            RemovalStep::Thread {
+                thread_id,
+                unless_changed,
+            } => {
+                let changed = match unless_changed {
+                    Some(mark) => weigh::mark(connection, thread_id)?.is_after(mark),
+                    None => false,
+                };
+                if !changed && delete_thread(transaction, thread_id, slice)? {
+                    return Ok(done);
+                }
             }
         }
         done += 1;

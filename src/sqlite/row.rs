@@ -53,6 +53,11 @@ pub(super) fn optional_bytes<'a>(row: &'a Row<'_>, column: usize) -> Result<Opti
     })
 }
 
+/// A count or a length.
+pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or_default())
+}
+
 pub(super) fn typed_value(row: &Row<'_>, column: usize, key: &CheckpointKey) -> Result<TypedValue> {
     Ok(TypedValue {
         tag: row.get(column)?,

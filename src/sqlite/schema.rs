@@ -84,6 +84,7 @@ CREATE TABLE checkpoint_chunks (
     thread_no INTEGER NOT NULL,
     kind INTEGER NOT NULL,
     hash BLOB NOT NULL,
+    checksum INTEGER NOT NULL,
     data BLOB NOT NULL
 );
 CREATE UNIQUE INDEX checkpoint_chunks_by_hash ON checkpoint_chunks (thread_no, hash);

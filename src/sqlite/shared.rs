@@ -351,6 +351,7 @@ impl Shared {
             writer: writer.unwrap_or_default(),
             readers,
             wal: wal.unwrap_or_default(),
+            ..Stats::default()
         }
     }
 }

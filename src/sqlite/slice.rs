@@ -7,15 +7,32 @@ use std::time::{Duration, Instant};
 /// The time for one slice; its last step and COMMIT come on top, within 250 ms.
 const TIME: Duration = Duration::from_millis(100);
 
+/// The same where nobody waits for the end.
+const SHORT: Duration = Duration::from_millis(20);
+
 /// The slice that runs.
-pub(super) struct Slice(Instant);
+pub(super) struct Slice {
+    began: Instant,
+    time: Duration,
+}
 
 impl Slice {
     pub(super) fn begin() -> Self {
-        Self(Instant::now())
+        Self {
+            began: Instant::now(),
+            time: TIME,
+        }
+    }
+
+    /// One of a verb that nobody waits for.
+    pub(super) fn short() -> Self {
+        Self {
+            began: Instant::now(),
+            time: SHORT,
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.0.elapsed() >= TIME
+        self.began.elapsed() >= self.time
     }
 }

@@ -2,6 +2,7 @@
 //! together comes from the closed set of fragments in [`list_keys`].
 
 pub(super) mod maintenance;
+pub(super) mod retention;
 pub(super) mod threads;
 
 use crate::model::{FilterValue, ListFilter};
@@ -201,12 +202,12 @@ FROM (SELECT CASE WHEN json_valid(CAST(?1 AS TEXT), 2) THEN CAST(?1 AS TEXT) END
 WHERE json_extract(metadata, '$.run_id') IS NOT NULL";
 
 pub(super) const SELECT_CHUNK: &str =
-    "SELECT thread_no, kind, hash, data FROM checkpoint_chunks WHERE id = ?1";
+    "SELECT thread_no, kind, hash, checksum, data FROM checkpoint_chunks WHERE id = ?1";
 
 pub(super) const FIND_CHUNK: &str = "SELECT id FROM checkpoint_chunks WHERE thread_no = ?1 AND hash = ?2";
 
 pub(super) const INSERT_CHUNK: &str =
-    "INSERT INTO checkpoint_chunks (thread_no, kind, hash, data) VALUES (?1, ?2, ?3, ?4)";
+    "INSERT INTO checkpoint_chunks (thread_no, kind, hash, checksum, data) VALUES (?1, ?2, ?3, ?4, ?5)";
 
 pub(super) const SELECT_THREAD: &str =
     "SELECT thread_no, revision, puts FROM checkpoint_threads WHERE thread_id = ?1";
@@ -214,9 +215,9 @@ pub(super) const SELECT_THREAD: &str =
 pub(super) const SELECT_CHUNK_KINDS: &str = "SELECT id, kind FROM checkpoint_chunks WHERE thread_no = ?1";
 
 pub(super) const SELECT_CHECKPOINT_RECIPES: &str =
-    "SELECT checkpoint_id, checkpoint FROM checkpoints WHERE thread_id = ?1 AND type = ?2";
+    "SELECT checkpoint_ns, checkpoint_id, checkpoint FROM checkpoints WHERE thread_id = ?1 AND type = ?2";
 pub(super) const SELECT_WRITE_RECIPES: &str =
-    "SELECT checkpoint_id, value FROM writes WHERE thread_id = ?1 AND type = ?2";
+    "SELECT checkpoint_ns, checkpoint_id, value FROM writes WHERE thread_id = ?1 AND type = ?2";
 
 /// Changes nothing if a put or another sweep came first.
 pub(super) const RAISE_REVISION: &str = "

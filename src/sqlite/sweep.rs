@@ -36,7 +36,7 @@ pub(super) fn garbage(transaction: &ReadTransaction<'_>, thread_id: &str) -> Res
     let Some((thread_no, revision, puts)) = thread else {
         return Ok(Garbage::default());
     };
-    let live = live_chunks(connection, thread_id)?;
+    let live = live_chunks(connection, thread_id, |_, _| true)?;
     let mut statement = connection.prepare_cached(sql::SELECT_CHUNK_KINDS)?;
     let mut rows = statement.query([thread_no])?;
     let (mut nodes, mut leaves) = (Vec::new(), Vec::new());
@@ -71,7 +71,12 @@ pub(super) fn chunked_threads(transaction: &ReadTransaction<'_>, after: &str) ->
     Ok(threads.collect::<rusqlite::Result<_>>()?)
 }
 
-fn live_chunks(connection: &Connection, thread_id: &str) -> Result<HashSet<i64>> {
+/// The chunks that the rows of a thread refer to which stay, by namespace and id.
+pub(super) fn live_chunks(
+    connection: &Connection,
+    thread_id: &str,
+    stays: impl Fn(&str, &str) -> bool,
+) -> Result<HashSet<i64>> {
     let mut live = HashSet::new();
     let mut nodes = HashSet::new();
     let mut key = CheckpointKey {
@@ -83,8 +88,11 @@ fn live_chunks(connection: &Connection, thread_id: &str) -> Result<HashSet<i64>>
         let mut statement = connection.prepare_cached(select)?;
         let mut rows = statement.query(params![thread_id, chunk::TAG])?;
         while let Some(found) = rows.next()? {
-            key.checkpoint_id = found.get(0)?;
-            for op in &chunks::decode(row::bytes(found, 1)?, &key)?.ops {
+            (key.checkpoint_ns, key.checkpoint_id) = (found.get(0)?, found.get(1)?);
+            if !stays(&key.checkpoint_ns, &key.checkpoint_id) {
+                continue;
+            }
+            for op in &chunks::decode(row::bytes(found, 2)?, &key)?.ops {
                 match op {
                     Op::Leaves(ids) => live.extend(ids),
                     Op::Nodes(ids) => nodes.extend(ids),
@@ -95,6 +103,7 @@ fn live_chunks(connection: &Connection, thread_id: &str) -> Result<HashSet<i64>>
     }
     for id in nodes {
         let node = chunks::read_chunk(connection, id)?;
+        let node = node.filter(chunks::Chunk::is_intact);
         let leaves = node.and_then(|node| chunk::decode_node(&node.data));
         live.extend(leaves.ok_or_else(|| row::damaged(&key, &format!("chunk {id} cannot be read")))?);
         live.insert(id);
