@@ -212,7 +212,7 @@ def last_words(message: BaseMessage) -> str:
 
 def show_file(path: Path) -> None:
     """Prints what is stored, read by Python's own sqlite3 now that the saver is closed."""
-    title(f"6. {path.name}: {path.stat().st_size // 1024} KiB, readable by langgraph-checkpoint-sqlite too")
+    title(f"6. {path.name}: {path.stat().st_size // 1024} KiB, in the compact format")
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     for table, data in (("checkpoints", "checkpoint"), ("writes", "value")):
         rows, size = connection.execute(f"SELECT count(*), sum(length({data})) FROM {table}").fetchone()  # noqa: S608

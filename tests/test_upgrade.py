@@ -12,7 +12,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver as UpstreamSaver
 from langgraph.graph import START, MessagesState, StateGraph
 
 from langgraph_checkpoint_rust import RustSqliteSaver
-from langgraph_checkpoint_rust.errors import DiskFullError, SchemaVersionError
+from langgraph_checkpoint_rust.errors import DatabaseCorruptError, DiskFullError, SchemaVersionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -229,3 +229,13 @@ def test_compact_takes_what_nothing_refers_to(path: Path) -> None:
         assert list(saver.list(None)) == listed
         (threads,) = query(path, "SELECT count(DISTINCT thread_no) FROM checkpoint_chunks")
         assert threads == (1,)
+
+
+@pytest.mark.compact
+@pytest.mark.parametrize("column", ["metadata", "parent_checkpoint_id", "checkpoint"])
+def test_what_other_code_changed_is_damage(path: Path, column: str) -> None:
+    with RustSqliteSaver(path) as saver:
+        chat(saver, "1", 1)
+        query(path, f"UPDATE checkpoints SET {column} = '{{}}' WHERE thread_id = '1'")
+        with pytest.raises(DatabaseCorruptError, match="thread `1`"):
+            saver.get_tuple(config_of("1"))
