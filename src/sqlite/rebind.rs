@@ -106,7 +106,13 @@ impl<'a> Mover<'a> {
         type Found = (i64, String, String, i64, String, Vec<u8>);
         let (from, to) = self.keys(checkpoint_ns, checkpoint_id);
         let connection = self.chunks.connection;
-        let place = params![to.thread_id, to.checkpoint_ns, to.checkpoint_id, chunk::TAG];
+        let place = params![
+            to.thread_id,
+            to.checkpoint_ns,
+            to.checkpoint_id,
+            chunk::TAG,
+            from.thread_id
+        ];
         let found: Vec<Found> = connection
             .prepare_cached(sql::SELECT_WRITES_RECIPES)?
             .query_map(place, |row| row.try_into())?
