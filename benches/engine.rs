@@ -60,6 +60,7 @@ fn checkpoint(number: u64, bytes: &[u8]) -> EncodedCheckpoint {
         parent_checkpoint_id: Some(checkpoint_id(number.saturating_sub(1))),
         value: typed(bytes),
         metadata: Blob::new(METADATA),
+        outline: None,
         chunkable: true,
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::model::{
     CheckpointKey, Conversion, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedRow, EncodedWrites,
-    Format, Garbage, Keep, ListFilter, Opened, Page, Pages, Removal, Stats, Storage, StoredTuple,
-    StoredWrite, SweepProgress, Swept, ThreadPage, Vacuumed, Verified,
+    Format, Garbage, HistoryPage, Keep, ListFilter, Opened, Page, Pages, Removal, Stats, Storage,
+    StoredTuple, StoredWrite, SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage, Vacuumed,
+    Verified,
 };
 use crate::pending::Pending;
 use crate::retention::{Policy, Run, Term};
@@ -126,6 +127,39 @@ pub trait Backend: Send + Sync {
 
     /// Reads a slice of the rows after `after` to their ends.
     fn verify(&self, after: Option<CheckpointKey>) -> Pending<Verified>;
+
+    /// A page of the threads that match and come after a cursor.
+    fn list_threads(
+        &self,
+        filter: ThreadFilter,
+        after: Option<ThreadCursor>,
+        limit: usize,
+    ) -> Pending<Vec<Thread>>;
+
+    /// How many threads match.
+    fn count_threads(&self, filter: ThreadFilter) -> Pending<u64>;
+
+    /// What is known of a thread.
+    fn get_thread(&self, thread_id: String) -> Pending<Option<Thread>>;
+
+    /// Stores a user's title and metadata (JSON) for a thread, those that are given; empty ones are removed.
+    fn set_thread(&self, thread_id: String, title: Option<String>, metadata: Option<String>) -> Pending<()>;
+
+    /// Leaves a thread out of listings.
+    fn archive_thread(&self, thread_id: String) -> Pending<()>;
+
+    /// Undoes `archive_thread`.
+    fn unarchive_thread(&self, thread_id: String) -> Pending<()>;
+
+    /// A page of at most `limit` checkpoints before one, with what is stored of one channel there.
+    fn history(
+        &self,
+        thread_id: String,
+        checkpoint_ns: String,
+        channel: String,
+        before: Option<String>,
+        limit: usize,
+    ) -> Pending<HistoryPage>;
 
     /// The first threads, at most `limit`.
     fn thread_ids(&self, limit: usize) -> Pending<Vec<String>>;

@@ -12,6 +12,7 @@ pub mod model;
 mod msgpack;
 pub mod notice;
 pub mod pending;
+pub mod progress;
 pub mod retention;
 pub mod shape;
 pub mod sqlite;

@@ -6,6 +6,12 @@ use std::sync::Arc;
 
 use crate::retention::RetentionStats;
 
+mod threads;
+
+pub use threads::{
+    ChannelEntry, ChannelStored, HistoryPage, Thread, ThreadCursor, ThreadFilter, ThreadOrder,
+};
+
 /// Bytes made outside the engine, whoever owns them: a `Vec`, or a Python `bytes` object.
 #[derive(Clone)]
 pub struct Blob(Arc<dyn AsRef<[u8]> + Send + Sync>);
@@ -111,6 +117,8 @@ pub struct EncodedCheckpoint {
     pub value: TypedValue,
     /// JSON text in UTF-8.
     pub metadata: Blob,
+    /// Where only the serializer can read the value: a checkpoint in msgpack that has the same next nodes.
+    pub outline: Option<Blob>,
     /// The value may be stored in parts: its serializer is one whose bytes are known.
     pub chunkable: bool,
 }
@@ -343,6 +351,8 @@ pub enum Stage {
     /// Nothing was done.
     #[default]
     Begin,
+    /// After the thread with this number.
+    Threads(i64),
     /// After this row of the checkpoints.
     Checkpoints(i64),
     /// After this row of the writes.

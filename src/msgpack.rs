@@ -195,6 +195,48 @@ impl<'a> Walker<'a> {
         Some(extension)
     }
 
+    /// The bytes of the next value, which has no hole.
+    pub(crate) fn value(&mut self) -> Option<&'a [u8]> {
+        let start = self.at;
+        self.skip()?;
+        self.bytes.get(start..self.at)
+    }
+
+    /// The length of an array.
+    pub(crate) fn array_length(&mut self) -> Option<u64> {
+        let before = self.at;
+        let first = *self.bytes.get(before)?;
+        let is_array = matches!(first, 0x90..=0x9f | 0xdc | 0xdd);
+        match self.head()? {
+            Head::Children(count) if is_array => Some(count),
+            _ => None,
+        }
+    }
+
+    /// Goes into an extension, whose payload is msgpack again; where it ends.
+    pub(crate) fn enter_extension(&mut self) -> Option<usize> {
+        match self.head()? {
+            Head::Extension(kind, length) if NESTING.contains(&kind) => self.at.checked_add(length),
+            _ => None,
+        }
+    }
+
+    /// All texts from here to the end, those in extensions too.
+    pub(crate) fn texts(&mut self, texts: &mut Vec<&'a [u8]>) {
+        while let Some(head) = self.head() {
+            match head {
+                Head::Children(_) => {}
+                Head::Extension(kind, _) if NESTING.contains(&kind) => {}
+                Head::Bytes(length) => texts.extend(self.take(length)),
+                Head::Scalar(length) | Head::Extension(_, length) => {
+                    if self.take(length).is_none() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
     /// Passes over the head of a value, whose length changes with each element that is added: of
     /// extensions that nest too. True if the value is a str or bin, whose bytes are no msgpack.
     pub(crate) fn strip_head(&mut self) -> bool {

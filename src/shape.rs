@@ -18,10 +18,6 @@ pub const VERSION_WITH_SENDS: i64 = 4;
 /// How much a verb collects of checkpoints it cannot read before it asks for their serializer.
 pub const UNKNOWN_BYTES: usize = 16 << 20;
 
-/// Channels that hold a value only while a node waits to be run: what `START` and edges of a `StateGraph` write.
-const NEXT: &str = "branch:to:";
-const INPUT: &str = "__start__";
-
 /// The outline of one checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
@@ -143,13 +139,48 @@ pub(crate) fn extents(
     walker.is_at_end().then_some(())
 }
 
-impl Shape {
-    /// Whether no node of a `StateGraph` was told to run.
-    pub(crate) fn has_no_next(&self) -> bool {
-        let mut stored = self.channel_values.keys();
-        !stored.any(|channel| channel == INPUT || channel.starts_with(NEXT))
-    }
+/// One channel of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// It has no value here.
+    Missing,
+    /// Only the serializer can tell.
+    Unknown,
+    /// Its bytes, and whether they are a delta snapshot.
+    Value(Vec<u8>, bool),
+}
 
+/// The value of `channel`, read as [`scan_around`] reads.
+pub(crate) fn channel_around(
+    bytes: &[u8],
+    holes: &[usize],
+    channel: &str,
+    fill: &mut dyn FnMut(usize) -> Option<Vec<u8>>,
+) -> Option<Channel> {
+    let mut walker = Walker::with_holes(bytes, holes);
+    for _ in 0..walker.map_length()? {
+        if walker.text()? != b"channel_values" {
+            walker.skip()?;
+            continue;
+        }
+        for _ in 0..walker.map_length()? {
+            let is_wanted = walker.text()? == channel.as_bytes();
+            let (start, passed) = (walker.position(), walker.holes_passed());
+            let is_delta = walker.skip()? == Some(DELTA_SNAPSHOT);
+            if is_wanted {
+                let mut value = bytes[start..walker.position()].to_vec();
+                if walker.holes_passed() > passed {
+                    value.extend(fill(passed)?);
+                }
+                return Some(Channel::Value(value, is_delta));
+            }
+        }
+        return Some(Channel::Missing);
+    }
+    Some(Channel::Missing)
+}
+
+impl Shape {
     fn read_versions(&mut self, walker: &mut Walker<'_>, count: usize) -> Option<()> {
         for _ in 0..count {
             self.channel_versions.insert(walker.owned_text()?);

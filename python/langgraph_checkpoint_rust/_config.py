@@ -79,20 +79,21 @@ def list_filter(config: Any, filter_: Any, before: Any) -> tuple[Any, ...] | Non
         if before is None:
             # Upstream compares with NULL here, which no row passes.
             return None
-    conditions = [] if filter_ is None else _conditions(filter_)
+    selected = [] if filter_ is None else conditions(filter_)
     if config is None:
-        return (None, None, None, before, conditions)
+        return (None, None, None, before, selected)
     namespace = configurable(config).get("checkpoint_ns")
     return (
         thread_id(config),
         None if namespace is None else str(namespace),
         checkpoint_id(config),
         before,
-        conditions,
+        selected,
     )
 
 
-def _conditions(filter_: Any) -> list[tuple[str, str | None, Any]]:
+def conditions(filter_: Any) -> list[tuple[str, str | None, Any]]:
+    """A filter on JSON: the paths of each key, and the value it must have."""
     if not isinstance(filter_, Mapping):
         raise TypeError(f"filter must be a mapping, not {type(filter_).__name__}")
     return [(*_paths(key), _comparable(value)) for key, value in filter_.items()]

@@ -15,6 +15,8 @@ from langgraph_checkpoint_rust._rows import (
     Key,
     ListFilter,
     Policy,
+    ThreadCursor,
+    ThreadFilter,
     ThreadRow,
     TypedData,
 )
@@ -169,9 +171,19 @@ class SqliteBackend:
         parent_checkpoint_id: str | None,
         value: TypedData,
         metadata: bytes,
+        outline: bytes | None,
         chunkable: bool,
     ) -> Call:
-        """Stores a checkpoint, replacing one with the same key; in parts, if that may be and pays."""
+        """Stores a checkpoint, replacing one with the same key; in parts, if that may be and pays.
+
+        Args:
+            key: Its key.
+            parent_checkpoint_id: The checkpoint it follows.
+            value: The checkpoint, serialized.
+            metadata: JSON.
+            outline: In msgpack, what tells the next nodes, where that is not to be read from `value`.
+            chunkable: Whether the value may be stored in parts.
+        """
 
     def put_writes(
         self,
@@ -257,6 +269,29 @@ class SqliteBackend:
         shapes: ShapeBook,
     ) -> Call:
         """The history. Result: `(DeltaHistory | None, list[TypedData])`: what `shapes` must learn first."""
+
+    def list_threads(self, filter: ThreadFilter, after: ThreadCursor | None, limit: int) -> Call:
+        """The threads that match, after one. Result: `list[ThreadFigures]`."""
+
+    def count_threads(self, filter: ThreadFilter) -> Call:
+        """How many threads match. Result: `int`."""
+
+    def get_thread(self, thread_id: str) -> Call:
+        """What is known of a thread. Result: `ThreadFigures | None`."""
+
+    def set_thread(self, thread_id: str, title: str | None, metadata: str | None) -> Call:
+        """Stores a title and metadata, in JSON, if they are given."""
+
+    def archive_thread(self, thread_id: str) -> Call:
+        """Leaves a thread out of listings."""
+
+    def unarchive_thread(self, thread_id: str) -> Call:
+        """Takes it in again."""
+
+    def history(
+        self, thread_id: str, checkpoint_ns: str, channel: str, before: str | None, limit: int
+    ) -> Call:
+        """A channel at checkpoints. Result: `(list[ChannelEntry], str | None)`: before which to go on."""
 
     def backup(self, target: str | PathLike[str]) -> Copying:
         """Copies the database to a new file; begins with the first step."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from langgraph_checkpoint_rust.reports import ThreadStatus
+
 Key: TypeAlias = tuple[str, str, str]
 """`(thread_id, checkpoint_ns, checkpoint_id)`."""
 TypedData: TypeAlias = tuple[str | None, bytes | str | None]
@@ -39,3 +41,15 @@ StoredCheckpoint: TypeAlias = tuple[str | None, TypedData, bytes | str | None]
 """`(parent_checkpoint_id, checkpoint, metadata)`."""
 ThreadRow: TypeAlias = tuple[str, str, StoredCheckpoint | None, list[PlacedWrite]]
 """`(checkpoint_ns, checkpoint_id, checkpoint, writes)`."""
+ThreadFilter: TypeAlias = tuple[str | None, bool | None, list[MetadataCondition], str]
+"""`(status, archived, conditions on the user's metadata, order)`."""
+ThreadCursor: TypeAlias = tuple[int, int, str]
+"""`(time, number, thread_id)`."""
+ThreadProgress: TypeAlias = tuple[int | None, str | None, str | None, ThreadStatus | None, str | None]
+"""`(step, source, run_id, status, next nodes in JSON)`."""
+ThreadNotes: TypeAlias = tuple[str | None, str | None, bool, bool]
+"""`(title, metadata in JSON, archived, pinned)`."""
+ThreadFigures: TypeAlias = tuple[tuple[int, str], tuple[int, int, int, int], ThreadProgress, ThreadNotes]
+"""`((number, thread_id), (created, updated, checkpoints, bytes), progress, notes)`, times in milliseconds."""
+ChannelEntry: TypeAlias = tuple[str, str, TypedData | list[StoredWrite]]
+"""`(checkpoint_id, kind, what is stored)`; the kind is that of a `ChannelValue`, or `"checkpoint"`."""

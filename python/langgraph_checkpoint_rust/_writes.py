@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP
 
-from langgraph_checkpoint_rust import _config, _metadata, _serialize, _tuples
+from langgraph_checkpoint_rust import _config, _metadata, _outline, _serialize, _tuples
 from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._saver import Saver
 from langgraph_checkpoint_rust._versions import next_version
@@ -81,8 +81,9 @@ class WriteVerbs(Saver):
         parent = _config.checkpoint_id(config)
         typed = _serialize.dumps(self.serde, checkpoint, "the checkpoint")
         encoded = _metadata.dumps(config, metadata)
+        outline = None if self._chunkable else _outline.outline(checkpoint)
         # First, so that no later write overtakes it while the file is opened.
-        yield self._store.backend.put(key, parent, typed, encoded, self._chunkable)
+        yield self._store.backend.put(key, parent, typed, encoded, outline, self._chunkable)
         yield from self._open()
         return _tuples.config_of(config["configurable"]["thread_id"], key[1], checkpoint_id)
 

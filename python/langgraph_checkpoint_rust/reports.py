@@ -8,17 +8,119 @@ Example:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
 __all__ = [
+    "ChannelValue",
     "CopyReport",
     "Finding",
     "PruneReport",
     "RetentionReport",
+    "Thread",
     "ThreadOutcome",
+    "ThreadPage",
+    "ThreadStatus",
     "TransferReport",
     "VerifyReport",
 ]
+
+ThreadStatus: TypeAlias = Literal["busy", "interrupted", "error", "pending", "done"]
+"""How a thread stands: see `Thread`."""
+
+
+@dataclass(frozen=True)
+class Thread:
+    """What is known of a thread. All but `title` and `metadata` is derived from what is stored.
+
+    `status` is what the stored data can tell:
+
+    - `busy`: somebody holds a lease on the thread.
+    - `interrupted`: a node called `interrupt()` at the newest checkpoint and waits for its resume.
+    - `error`: a node raised there.
+    - `pending`: nodes are to run: they are running, or their process ended, or the graph stopped at a static
+      breakpoint (`interrupt_before`, `interrupt_after`). The stored data is the same in all three cases.
+    - `done`: nothing is to run.
+    - None: not to be told, since only the thread's own serializer can read it: in an interop file, and after
+      the thread was copied, imported or upgraded.
+
+    `next` are the nodes of the next step, those that finished already too, by the triggers that `StateGraph`
+    makes and by its sends. What it cannot tell: the nodes of a hand-made `Pregel` graph that other channels
+    trigger (its status is `done` where a `StateGraph` is `pending`), the name of an `@entrypoint`
+    (`__start__` stands for it), nodes that the graph has no more, their order in the graph, and sends of
+    checkpoints from before format 4. Nodes of subgraphs are not listed: they run in a node of the root graph.
+
+    Attributes:
+        thread_id: The thread.
+        created: When its first checkpoint was stored, or its title.
+        updated: When its last one was, less at most 10 seconds.
+        checkpoints: Its checkpoints, of all namespaces.
+        bytes: What they take, with their metadata and all chunks of the thread; not its small writes.
+        step: `step` in the metadata of the newest checkpoint of the root graph.
+        source: `source` there.
+        run_id: `run_id` there.
+        status: How it stands.
+        next: The nodes of the next step.
+        title: The title that `set_thread` gave it.
+        metadata: The metadata that `set_thread` gave it.
+        archived: Whether listings leave it out.
+        pinned: Whether it is kept whatever the retention says.
+    """
+
+    thread_id: str
+    created: datetime
+    updated: datetime
+    checkpoints: int
+    bytes: int
+    step: int | None = None
+    source: str | None = None
+    run_id: str | None = None
+    status: ThreadStatus | None = None
+    next: tuple[str, ...] = ()
+    title: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    archived: bool = False
+    pinned: bool = False
+
+
+@dataclass(frozen=True)
+class ThreadPage:
+    """A page of `list_threads`: iterates over its threads.
+
+    Attributes:
+        threads: The threads.
+        cursor: Where the next page begins; None at the end.
+    """
+
+    threads: tuple[Thread, ...]
+    cursor: str | None = None
+
+    def __iter__(self) -> Iterator[Thread]:
+        return iter(self.threads)
+
+    def __len__(self) -> int:
+        return len(self.threads)
+
+
+@dataclass(frozen=True)
+class ChannelValue:
+    """What is stored of a channel at a checkpoint.
+
+    Attributes:
+        checkpoint_id: The checkpoint.
+        kind: `"value"`: the channel's value. Of a `DeltaChannel`: `"seed"`, a snapshot of its value, or
+            `"writes"`, the list of what the step before the checkpoint wrote to it: the value there is what
+            the channel's reducer makes of the writes since the seed.
+        value: The value, the snapshot or the list.
+    """
+
+    checkpoint_id: str
+    kind: Literal["value", "seed", "writes"]
+    value: Any
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ use super::seal::{Binding, Seal, Sealer};
 use super::{Hash, leaf_hash, node_hash};
 use crate::model::Blob;
 use crate::msgpack::Walker;
+use crate::progress::next_nodes_around;
 
 /// References of a body from which on they are grouped into nodes. A node ends where a leaf's hash says
 /// so, which is once in `NODE_ODDS`, within the bounds.
@@ -167,6 +168,25 @@ impl Draft {
                 Part::Leaves(range) => Op::Leaves(ids.leaves[range].to_vec()),
             })
             .collect()
+    }
+
+    /// The nodes that the checkpoint runs next; `None` if it is not plain msgpack.
+    pub(crate) fn next_nodes(&self) -> Option<Vec<String>> {
+        if self.tag != "msgpack" || self.bodies.iter().any(|body| body.raw && body.name.is_empty()) {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        let mut holes = Vec::with_capacity(self.bodies.len());
+        let mut at = 0;
+        for body in &self.bodies {
+            bytes.extend_from_slice(self.bytes(&(at..body.range.start)));
+            holes.push(bytes.len());
+            at = body.range.end;
+        }
+        bytes.extend_from_slice(self.bytes(&(at..self.length())));
+        next_nodes_around(&bytes, &holes, |hole| {
+            Some(self.bytes(&self.bodies[hole].range).to_vec())
+        })
     }
 
     pub(crate) fn seal(&self, binding: &Binding<'_>) -> Seal {

@@ -121,25 +121,29 @@ pub(super) fn key_tuple(key: &CheckpointKey) -> (&str, &str, &str) {
     (&key.thread_id, &key.checkpoint_ns, &key.checkpoint_id)
 }
 
+/// `(path, second path, value)`.
+pub(super) type ConditionArgument = (String, Option<String>, FilterValue);
+
+pub(super) fn metadata_filter((first, second, value): ConditionArgument) -> MetadataFilter {
+    MetadataFilter {
+        paths: (first, second),
+        value,
+    }
+}
+
 /// `(thread_id, checkpoint_ns, checkpoint_id, before, [(path, second path, value)])`.
 pub(super) type FilterArgument = (
     Option<String>,
     Option<String>,
     Option<String>,
     Option<String>,
-    Vec<(String, Option<String>, FilterValue)>,
+    Vec<ConditionArgument>,
 );
 
 pub(super) fn list_filter(
     (thread_id, checkpoint_ns, checkpoint_id, before, metadata): FilterArgument,
 ) -> ListFilter {
-    let metadata = metadata
-        .into_iter()
-        .map(|(first, second, value)| MetadataFilter {
-            paths: (first, second),
-            value,
-        })
-        .collect();
+    let metadata = metadata.into_iter().map(metadata_filter).collect();
     ListFilter {
         thread_id,
         checkpoint_ns,
@@ -175,6 +179,7 @@ pub(super) fn conversion((stage, rowid, rows): ConversionArgument) -> Conversion
         0 => Stage::Begin,
         1 => Stage::Checkpoints(rowid),
         2 => Stage::Writes(rowid),
+        3 => Stage::Threads(rowid),
         _ => Stage::End,
     };
     Conversion { stage, rows }
@@ -185,7 +190,8 @@ pub(super) fn conversion_tuple(conversion: Conversion) -> ConversionArgument {
         Stage::Begin => (0, 0),
         Stage::Checkpoints(rowid) => (1, rowid),
         Stage::Writes(rowid) => (2, rowid),
-        Stage::End => (3, 0),
+        Stage::Threads(number) => (3, number),
+        Stage::End => (4, 0),
     };
     (stage, rowid, conversion.rows)
 }

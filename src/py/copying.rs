@@ -170,6 +170,7 @@ pub(super) fn encoded_row(
             Payload::Text(text) => Blob::new(text),
             Payload::Bytes(blob) => blob,
         },
+        outline: None,
         chunkable: true,
     });
     EncodedRow { checkpoint, writes }

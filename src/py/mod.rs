@@ -10,6 +10,8 @@ mod fork;
 mod notices;
 mod retention;
 mod settings;
+mod stats;
+mod threads;
 
 use pyo3::prelude::*;
 

@@ -153,6 +153,7 @@ fn encoded(row: ThreadRow) -> EncodedRow {
             metadata: metadata(&tuple.metadata),
             value: tuple.value,
             chunkable: true,
+            outline: None,
         }),
         writes,
     }

@@ -9,9 +9,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::row;
 use super::statements as sql;
+use super::threads::Noting;
 use crate::chunk::{self, Binding, Draft, Hash, Ids, Known, Op, Recipe, Sealer, Unreadable};
 use crate::error::{Error, Result};
 use crate::model::{Blob, CheckpointKey, Payload, TypedValue};
+use crate::progress;
 use crate::shape::{self, Shape, ShapeBook};
 
 /// What a chunk's data is.
@@ -35,6 +37,9 @@ pub(super) struct Chunks<'a> {
     /// What a page of tuples shares is read once.
     kept: Option<RefCell<HashMap<i64, Rc<Chunk>>>>,
 }
+
+/// Fetches the body that belongs in a hole.
+type Fill<'a> = &'a mut dyn FnMut(usize) -> Option<Vec<u8>>;
 
 /// What cannot be read of a value, in words for [`Error::CorruptRow`].
 type Fault = String;
@@ -86,14 +91,83 @@ impl<'a> Chunks<'a> {
         Ok(shapes.shape_of(value.tag.as_deref(), value.payload.as_slice()))
     }
 
-    /// Reads the outline from the inline bytes, around the bodies.
+    /// The nodes that a checkpoint runs next; `None` if only its serializer can read it.
+    pub(super) fn next_nodes(
+        &self,
+        row: &Row<'_>,
+        column: usize,
+        binding: &Binding<'_>,
+    ) -> Result<Option<Vec<String>>> {
+        let Some(bytes) = stored_recipe(row, column)? else {
+            let tag: Option<String> = row.get(column)?;
+            let value = row::bytes(row, column + 1)?;
+            return Ok(match tag.as_deref() {
+                Some("msgpack") => progress::next_nodes(value),
+                _ => None,
+            });
+        };
+        let recipe = decode(bytes, binding.key())?;
+        if recipe.tag != "msgpack" {
+            return Ok(None);
+        }
+        self.around(&recipe, binding.key(), |bytes, holes, fill| {
+            progress::next_nodes_around(bytes, holes, fill)
+        })
+    }
+
+    /// The bytes of one channel of a checkpoint; `Missing` if it is not stored there, `Unknown` if only the
+    /// serializer can tell. No chunk of another channel is read.
+    pub(super) fn channel(
+        &self,
+        row: &Row<'_>,
+        column: usize,
+        binding: &Binding<'_>,
+        channel: &str,
+    ) -> Result<shape::Channel> {
+        let find = |bytes: &[u8], holes: &[usize], fill: Fill<'_>| {
+            shape::channel_around(bytes, holes, channel, fill)
+        };
+        let found = match stored_recipe(row, column)? {
+            None => {
+                let tag: Option<String> = row.get(column)?;
+                let value = row::bytes(row, column + 1)?;
+                (tag.as_deref() == Some("msgpack"))
+                    .then(|| find(value, &[], &mut |_| None))
+                    .flatten()
+            }
+            Some(bytes) => {
+                let recipe = decode(bytes, binding.key())?;
+                if recipe.tag == "msgpack" {
+                    self.around(&recipe, binding.key(), |bytes, holes, fill| {
+                        find(bytes, holes, fill)
+                    })?
+                } else {
+                    None
+                }
+            }
+        };
+        Ok(found.unwrap_or(shape::Channel::Unknown))
+    }
+
     fn scan(&self, recipe: &Recipe<'_>, key: &CheckpointKey) -> Result<Option<Shape>> {
+        self.around(recipe, key, |bytes, holes, fill| {
+            shape::scan_around(bytes, holes, fill)
+        })
+    }
+
+    /// Reads the inline bytes, around the bodies; `read` gets those it asks for.
+    fn around<T>(
+        &self,
+        recipe: &Recipe<'_>,
+        key: &CheckpointKey,
+        read: impl FnOnce(&[u8], &[usize], Fill<'_>) -> Option<T>,
+    ) -> Result<Option<T>> {
         let inline = recipe.inline.bytes().map_err(|_| unreadable(key))?;
         let Some(skeleton) = recipe.skeleton(&inline) else {
             return Ok(None);
         };
         let mut failed = None;
-        let shape = shape::scan_around(&skeleton.bytes, &skeleton.holes, |hole| {
+        let found = read(&skeleton.bytes, &skeleton.holes, &mut |hole| {
             let mut body = Vec::new();
             let (ops, tail) = &skeleton.bodies[hole];
             let mut rest = &inline[tail.clone()];
@@ -109,7 +183,7 @@ impl<'a> Chunks<'a> {
         match failed {
             Some(Failed::Damaged(detail)) => Err(row::damaged(key, &detail)),
             Some(Failed::Other(error)) => Err(error),
-            None => Ok(shape),
+            None => Ok(found),
         }
     }
 
@@ -277,17 +351,13 @@ pub(super) fn read_chunk(connection: &Connection, id: i64) -> Result<Option<Chun
 }
 
 /// Finds or makes the chunks of a draft. `base` tells ids that hold if nothing was removed since.
-pub(super) fn store(
-    connection: &Connection,
-    thread_id: &str,
-    draft: &Draft,
-    base: Option<&Known>,
-) -> Result<Ids> {
-    let (thread_no, revision) = note_put(connection, thread_id)?;
+pub(super) fn store(noting: &mut Noting<'_>, draft: &Draft, base: Option<&Known>) -> Result<Ids> {
+    let thread = noting.thread()?;
+    let (thread_no, revision) = (thread.number, thread.revision);
     let base = base.map(|known| &known.ids);
     let base = base.filter(|ids| (ids.thread_no, ids.revision) == (thread_no, revision));
     let mut store = Store {
-        connection,
+        connection: noting.connection(),
         draft,
         base,
         ids: Ids {
@@ -296,6 +366,7 @@ pub(super) fn store(
             nodes: Vec::with_capacity(draft.nodes.len()),
             leaves: vec![0; draft.leaves.len()],
         },
+        bytes: 0,
     };
     for (nodes, leaves) in draft.references() {
         for node in nodes {
@@ -306,22 +377,8 @@ pub(super) fn store(
             store.leaf(leaf)?;
         }
     }
+    noting.add_bytes(store.bytes);
     Ok(store.ids)
-}
-
-/// The number and the revision of a thread; notes that a put refers to chunks of it.
-pub(super) fn note_put(connection: &Connection, thread_id: &str) -> Result<(i64, i64)> {
-    let noted = connection
-        .prepare_cached(sql::NOTE_PUT)?
-        .query_row([thread_id], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if let Some(noted) = noted {
-        return Ok(noted);
-    }
-    connection
-        .prepare_cached(sql::INSERT_THREAD)?
-        .execute([thread_id])?;
-    Ok((connection.last_insert_rowid(), 0))
 }
 
 struct Store<'a> {
@@ -329,6 +386,8 @@ struct Store<'a> {
     draft: &'a Draft,
     base: Option<&'a Ids>,
     ids: Ids,
+    /// Of chunks that were made.
+    bytes: usize,
 }
 
 impl Store<'_> {
@@ -349,6 +408,7 @@ impl Store<'_> {
             self.leaf(leaf)?;
         }
         let data = chunk::encode_node(&self.ids.leaves[node.leaves.clone()]);
+        self.bytes += data.len();
         insert(self.connection, self.ids.thread_no, Kind::Node, &node.hash, &data)
     }
 
@@ -361,13 +421,9 @@ impl Store<'_> {
         } else if let Some(id) = find(self.connection, thread_no, &leaf.hash)? {
             id
         } else {
-            insert(
-                self.connection,
-                thread_no,
-                Kind::Leaf,
-                &leaf.hash,
-                self.draft.leaf_bytes(leaf),
-            )?
+            let data = self.draft.leaf_bytes(leaf);
+            self.bytes += data.len();
+            insert(self.connection, thread_no, Kind::Leaf, &leaf.hash, data)?
         };
         Ok(())
     }

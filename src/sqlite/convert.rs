@@ -17,6 +17,7 @@ use super::row;
 use super::schema::{self, Ended};
 use super::slice::Slice;
 use super::statements as sql;
+use super::threads::{self, Noting};
 use super::transaction::WriteTransaction;
 use crate::chunk::{self, Binding, Kind, Known};
 use crate::error::{Error, Result};
@@ -39,8 +40,15 @@ pub(super) fn convert(
                 transaction
                     .format
                     .set(schema::begin_conversion(transaction.connection, target)?);
-                Stage::Checkpoints(0)
+                match transaction.format.get() {
+                    Format::Compact => Stage::Threads(0),
+                    _ => Stage::Checkpoints(0),
+                }
             }
+            Stage::Threads(after) => match threads::recount_next(transaction.connection, after)? {
+                Some(thread_no) => Stage::Threads(thread_no),
+                None => Stage::Checkpoints(0),
+            },
             Stage::Checkpoints(after) => {
                 let next = next_row(transaction, Kind::Checkpoint, after, &mut bases)?;
                 conversion.rows += 1;
@@ -153,8 +161,15 @@ fn next_row(
         let slot = (place.key.thread_id.clone(), place.key.checkpoint_ns.clone());
         let base = bases.get(&slot).filter(|_| kind == Kind::Checkpoint).cloned();
         let mut prepared = Prepared::new(kind, value.clone(), true, base);
-        let columns = prepared.store(transaction, &place.binding())?;
+        let mut noting = Noting::new(connection, &place.key.thread_id);
+        let columns = prepared.store(transaction, &place.binding(), &mut noting)?;
         update(connection, kind)?.execute(params![place.rowid, columns.tag, columns.data])?;
+        if kind == Kind::Checkpoint {
+            noting.replace_bytes(i64::try_from(value.payload.as_slice().len()).unwrap_or_default());
+            noting.add_bytes(columns.data.length());
+            noting.thread()?;
+        }
+        noting.finish_writes()?;
         if let (Kind::Checkpoint, Some((draft, ids))) = (kind, columns.chunks) {
             bases.insert(slot, Arc::new(Known { draft, ids }));
         }

@@ -7,6 +7,7 @@ use rusqlite::params;
 use super::rebind::Mover;
 use super::slice::Slice;
 use super::statements as sql;
+use super::threads::{self, Times};
 use super::transaction::WriteTransaction;
 use crate::error::{Error, Result};
 use crate::model::{CopyProgress, Format};
@@ -70,11 +71,18 @@ pub(super) fn copy_thread(
                 }
                 progress.after = Some((ns, id));
             }
-            None if progress.writes_done => return Ok(None),
+            None if progress.writes_done => break,
             None => progress.writes_done = true,
         }
         if slice.is_over() {
+            if mover.is_some() {
+                threads::recount(connection, target, Times::Now)?;
+            }
             return Ok(Some(progress));
         }
     }
+    if mover.is_some() {
+        threads::recount(connection, target, Times::Now)?;
+    }
+    Ok(None)
 }

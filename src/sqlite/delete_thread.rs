@@ -4,9 +4,11 @@
 //! go last.
 
 use super::remove::delete_checkpoint;
+use super::schema;
 use super::slice::Slice;
 use super::statements as sql;
 use super::sweep;
+use super::threads;
 use super::transaction::WriteTransaction;
 use crate::error::Result;
 use crate::model::{CheckpointKey, Format};
@@ -28,11 +30,20 @@ pub(super) fn delete_thread(
             })
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
+    let is_compact = transaction.format.get() == Format::Compact;
+    let (mut rows, mut bytes) = (0, 0);
     for key in &keys {
         if slice.is_over() {
+            if is_compact {
+                threads::note_removed(connection, thread_id, rows, bytes)?;
+            }
             return Ok(true);
         }
-        delete_checkpoint(connection, key)?;
+        bytes += delete_checkpoint(connection, key)?.unwrap_or_default();
+        rows += 1;
+    }
+    if is_compact {
+        threads::note_removed(connection, thread_id, rows, bytes)?;
     }
     // Writes whose checkpoint was never stored.
     let mut statement = connection.prepare_cached(sql::DELETE_SOME_THREAD_WRITES)?;
@@ -42,6 +53,11 @@ pub(super) fn delete_thread(
         }
     }
     if transaction.format.get() == Format::Interop {
+        if schema::has_threads(connection)? {
+            connection
+                .prepare_cached(sql::DELETE_THREAD_ROW)?
+                .execute([thread_id])?;
+        }
         return Ok(false);
     }
     connection

@@ -1,6 +1,5 @@
 //! The SQLite store.
 
-mod age;
 mod archive;
 mod backup;
 mod checkpointer;
@@ -17,9 +16,11 @@ mod gate;
 mod get_delta_channel_history;
 mod get_tuple;
 mod group;
+mod history;
 mod janitor;
 mod job;
 mod list;
+mod list_threads;
 pub mod lock_guard;
 mod manager;
 mod pool;
@@ -36,6 +37,7 @@ mod restore;
 mod retention;
 mod row;
 mod schema;
+mod set_thread;
 mod settings;
 mod shared;
 mod slice;
@@ -44,6 +46,7 @@ mod storage;
 mod sweep;
 mod sync;
 mod terms;
+mod threads;
 mod transaction;
 mod vacuum;
 mod verify;
@@ -64,8 +67,9 @@ use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
     ChannelHistory, CheckpointKey, Conversion, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedRow,
-    EncodedWrites, Format, Garbage, Keep, ListFilter, Opened, Page, Pages, Removal, Stats, Storage,
-    StoredTuple, StoredWrite, SweepProgress, Swept, ThreadPage, Vacuumed, Verified,
+    EncodedWrites, Format, Garbage, HistoryPage, Keep, ListFilter, Opened, Page, Pages, Removal, Stats,
+    Storage, StoredTuple, StoredWrite, SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage,
+    Vacuumed, Verified,
 };
 use crate::pending::Pending;
 use crate::retention::{Policy, Run, Term};
@@ -354,6 +358,79 @@ impl Backend for SqliteBackend {
     fn verify(&self, after: Option<CheckpointKey>) -> Pending<Verified> {
         self.engine.read(Verified::default, move |transaction| {
             verify::verify(transaction, after.as_ref())
+        })
+    }
+
+    fn list_threads(
+        &self,
+        mut filter: ThreadFilter,
+        after: Option<ThreadCursor>,
+        limit: usize,
+    ) -> Pending<Vec<Thread>> {
+        filter.ttl = self.engine.household.time_to_live().flatten();
+        self.engine.read(Vec::new, move |transaction| {
+            list_threads::list_threads(transaction, &filter, after.as_ref(), limit)
+        })
+    }
+
+    fn count_threads(&self, mut filter: ThreadFilter) -> Pending<u64> {
+        filter.ttl = self.engine.household.time_to_live().flatten();
+        self.engine.read(
+            || 0,
+            move |transaction| list_threads::count_threads(transaction, &filter),
+        )
+    }
+
+    fn get_thread(&self, thread_id: String) -> Pending<Option<Thread>> {
+        let time_to_live = self.engine.household.time_to_live();
+        self.engine.read(
+            || None,
+            move |transaction| {
+                if let Some(default) = time_to_live
+                    && terms::is_expired(transaction.connection, &thread_id, "", default)?
+                {
+                    return Ok(None);
+                }
+                list_threads::get_thread(transaction, &thread_id)
+            },
+        )
+    }
+
+    fn set_thread(&self, thread_id: String, title: Option<String>, metadata: Option<String>) -> Pending<()> {
+        self.engine.write(0, move |transaction| {
+            set_thread::set_thread(transaction, &thread_id, title.as_deref(), metadata.as_deref())
+        })
+    }
+
+    fn archive_thread(&self, thread_id: String) -> Pending<()> {
+        self.engine.write(0, move |transaction| {
+            set_thread::set_archived(transaction, &thread_id, true)
+        })
+    }
+
+    fn unarchive_thread(&self, thread_id: String) -> Pending<()> {
+        self.engine.write(0, move |transaction| {
+            set_thread::set_archived(transaction, &thread_id, false)
+        })
+    }
+
+    fn history(
+        &self,
+        thread_id: String,
+        checkpoint_ns: String,
+        channel: String,
+        before: Option<String>,
+        limit: usize,
+    ) -> Pending<HistoryPage> {
+        self.engine.read(HistoryPage::default, move |transaction| {
+            history::history(
+                transaction,
+                &thread_id,
+                &checkpoint_ns,
+                &channel,
+                before.as_deref(),
+                limit,
+            )
         })
     }
 

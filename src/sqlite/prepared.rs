@@ -6,10 +6,12 @@ use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use super::chunks;
+use super::threads::Noting;
 use super::transaction::WriteTransaction;
 use crate::chunk::{self, Binding, Draft, Ids, Kind, Known, Recipe, Seal};
 use crate::error::{Error, Result};
 use crate::model::{Format, Payload, TypedValue};
+use crate::progress;
 
 /// A value, and what is known of it before its transaction.
 pub(super) struct Prepared {
@@ -45,7 +47,27 @@ impl ToSql for Data<'_> {
     }
 }
 
+impl Data<'_> {
+    pub(super) fn length(&self) -> usize {
+        match self {
+            Self::Whole(payload) => payload.as_slice().len(),
+            Self::Recipe(bytes) => bytes.len(),
+        }
+    }
+}
+
 impl Prepared {
+    /// The nodes that a checkpoint runs next; `None` if only its serializer can read it.
+    pub(super) fn next_nodes(&self) -> Option<Vec<String>> {
+        match &self.divided {
+            Some((draft, _)) => draft.next_nodes(),
+            None if self.value.tag.as_deref() == Some("msgpack") => {
+                progress::next_nodes(self.value.payload.as_slice())
+            }
+            None => None,
+        }
+    }
+
     pub(super) fn new(kind: Kind, value: TypedValue, chunkable: bool, base: Option<Arc<Known>>) -> Self {
         Self {
             chunkable: chunkable && value.is_plain(),
@@ -76,6 +98,7 @@ impl Prepared {
         &mut self,
         transaction: &WriteTransaction<'_>,
         binding: &Binding<'_>,
+        noting: &mut Noting<'_>,
     ) -> Result<Columns<'_>> {
         if self.value.tag.as_deref() == Some(chunk::TAG) {
             return Err(Error::Invalid(format!(
@@ -87,7 +110,7 @@ impl Prepared {
             // Already done, unless the file was upgraded since.
             self.divide(binding);
             if let Some((draft, seal)) = &self.divided {
-                return self.store_recipe(transaction, binding, draft, *seal);
+                return self.store_recipe(noting, draft, *seal);
             }
         }
         Ok(Columns {
@@ -97,18 +120,11 @@ impl Prepared {
         })
     }
 
-    fn store_recipe(
-        &self,
-        transaction: &WriteTransaction<'_>,
-        binding: &Binding<'_>,
-        draft: &Arc<Draft>,
-        seal: Seal,
-    ) -> Result<Columns<'_>> {
-        let (thread_id, base) = (&binding.key().thread_id, self.base.as_deref());
+    fn store_recipe(&self, noting: &mut Noting<'_>, draft: &Arc<Draft>, seal: Seal) -> Result<Columns<'_>> {
         let ids = if draft.is_inline() {
             None
         } else {
-            Some(chunks::store(transaction.connection, thread_id, draft, base)?)
+            Some(chunks::store(noting, draft, self.base.as_deref())?)
         };
         let recipe = Recipe {
             seal,

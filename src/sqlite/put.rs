@@ -9,11 +9,13 @@ use super::prepared::Prepared;
 use super::shared::Shared;
 use super::statements as sql;
 use super::terms;
+use super::threads::{self, Noting, Progress};
 use super::transaction::WriteTransaction;
 use crate::chunk::{Binding, Kind, Known};
 use crate::error::Result;
 use crate::model::{EncodedCheckpoint, Format};
 use crate::pending::Done;
+use crate::progress;
 
 /// The job that stores a checkpoint, and remembers its chunks once they are committed. With a `ttl` it begins a
 /// thread, in place of one whose time is over.
@@ -51,6 +53,8 @@ pub(super) fn job(
 pub(super) struct Put {
     checkpoint: EncodedCheckpoint,
     prepared: Prepared,
+    /// What it says of its thread, if that was found out before the transaction.
+    progress: Option<Progress>,
 }
 
 impl Put {
@@ -60,32 +64,70 @@ impl Put {
         let base = is_compact.then(|| shared.chunks.get(&key.thread_id, &key.checkpoint_ns));
         let value = checkpoint.value.clone();
         let prepared = Prepared::new(Kind::Checkpoint, value, checkpoint.chunkable, base.flatten());
-        let mut put = Self { checkpoint, prepared };
+        let mut put = Self {
+            checkpoint,
+            prepared,
+            progress: None,
+        };
         if is_compact {
             put.prepared.divide(&binding(&put.checkpoint));
+            put.progress = Some(put.progress());
         }
         put
     }
 
+    fn progress(&self) -> Progress {
+        let outline = self.checkpoint.outline.as_ref();
+        let nodes = match outline {
+            Some(outline) => progress::next_nodes(outline.as_slice()),
+            None => self.prepared.next_nodes(),
+        };
+        Progress::new(self.checkpoint.metadata.as_slice(), nodes)
+    }
+
     /// What is known of the namespace once this is committed.
     pub(super) fn run(&mut self, transaction: &WriteTransaction<'_>) -> Result<Option<Known>> {
+        let is_compact = transaction.format.get() == Format::Compact;
+        if is_compact && self.progress.is_none() {
+            self.progress = Some(self.progress());
+        }
         let checkpoint = &self.checkpoint;
         let key = &checkpoint.key;
-        let columns = self.prepared.store(transaction, &binding(checkpoint))?;
         let connection = transaction.connection;
-        connection
-            .prepare_cached(sql::UPSERT_CHECKPOINT)?
-            .execute(params![
-                key.thread_id,
-                key.checkpoint_ns,
-                key.checkpoint_id,
-                checkpoint.parent_checkpoint_id,
-                columns.tag,
-                columns.data,
-                checkpoint.metadata,
-            ])?;
+        let mut noting = Noting::new(connection, &key.thread_id);
+        let columns = self
+            .prepared
+            .store(transaction, &binding(checkpoint), &mut noting)?;
+        let parameters = params![
+            key.thread_id,
+            key.checkpoint_ns,
+            key.checkpoint_id,
+            checkpoint.parent_checkpoint_id,
+            columns.tag,
+            columns.data,
+            checkpoint.metadata,
+        ];
+        if is_compact {
+            let added = connection
+                .prepare_cached(sql::INSERT_CHECKPOINT)?
+                .execute(parameters)?;
+            if added == 0 {
+                noting.replace_bytes(threads::bytes_of(connection, key)?);
+                connection
+                    .prepare_cached(sql::UPSERT_CHECKPOINT)?
+                    .execute(parameters)?;
+            }
+            noting.add_bytes(columns.data.length() + checkpoint.metadata.as_slice().len());
+            if let Some(progress) = &self.progress {
+                noting.finish_put(key, i64::from(added > 0), progress)?;
+            }
+        } else {
+            connection
+                .prepare_cached(sql::UPSERT_CHECKPOINT)?
+                .execute(parameters)?;
+        }
         let metadata = checkpoint.metadata.as_slice();
-        if transaction.format.get() == Format::Compact && names_run(metadata) {
+        if is_compact && names_run(metadata) {
             connection
                 .prepare_cached(sql::INSERT_RUN)?
                 .execute(params![metadata, key.thread_id])?;

@@ -5,6 +5,7 @@ use rusqlite::params;
 use super::prepared::Prepared;
 use super::shared::Shared;
 use super::statements as sql;
+use super::threads::{self, Noting};
 use super::transaction::WriteTransaction;
 use crate::chunk::{Binding, Kind};
 use crate::error::Result;
@@ -38,9 +39,11 @@ impl PutWrites {
             OnConflict::Ignore => sql::INSERT_WRITE,
         })?;
         let key = &writes.key;
+        let mut noting = Noting::new(transaction.connection, &key.thread_id);
+        let mut status = None;
         for (write, prepared) in writes.writes.iter().zip(&mut self.prepared) {
-            let columns = prepared.store(transaction, &binding(writes, write))?;
-            statement.execute(params![
+            let columns = prepared.store(transaction, &binding(writes, write), &mut noting)?;
+            let stored = statement.execute(params![
                 key.thread_id,
                 key.checkpoint_ns,
                 key.checkpoint_id,
@@ -51,8 +54,17 @@ impl PutWrites {
                 columns.tag,
                 columns.data,
             ])?;
+            if stored > 0 && key.checkpoint_ns.is_empty() {
+                status = threads::status_of(&write.channel, &writes.task_id).or(status);
+            }
         }
-        Ok(())
+        if transaction.format.get() != Format::Compact {
+            return Ok(());
+        }
+        if let Some(status) = status {
+            threads::set_status(transaction.connection, key, status)?;
+        }
+        noting.finish_writes()
     }
 }
 

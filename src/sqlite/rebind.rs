@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 use super::chunks::{self, Kind};
 use super::row;
 use super::statements as sql;
+use super::threads;
 use crate::chunk::{self, Binding, Hash, Op, Sealer};
 use crate::error::Result;
 use crate::model::CheckpointKey;
@@ -72,7 +73,7 @@ pub(super) struct Mover<'a> {
 
 impl<'a> Mover<'a> {
     pub(super) fn new(connection: &'a Connection, source: &'a str, target: &'a str) -> Result<Self> {
-        let (thread_no, _) = chunks::note_put(connection, target)?;
+        let thread_no = threads::raise_puts(connection, target)?;
         let chunks = Chunks {
             connection,
             target: Some(thread_no),

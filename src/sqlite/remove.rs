@@ -1,15 +1,18 @@
 //! `remove`: carries out, in slices, what `prune` and `delete_for_runs` found.
 
-use rusqlite::{Connection, params};
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::delete_thread::delete_thread;
 use super::rebind;
 use super::slice::Slice;
 use super::statements as sql;
+use super::threads;
 use super::transaction::WriteTransaction;
 use super::weigh;
 use crate::error::Result;
-use crate::model::{CheckpointKey, Removal, RemovalStep};
+use crate::model::{CheckpointKey, Format, Removal, RemovalStep};
 
 /// Takes the steps from `from` on; the number of the first one that is left.
 pub(super) fn remove(
@@ -20,6 +23,7 @@ pub(super) fn remove(
 ) -> Result<usize> {
     let connection = transaction.connection;
     let mut done = from;
+    let mut removed: HashMap<&str, (i64, i64)> = HashMap::new();
     for step in removal.steps.iter().skip(from) {
         match step {
             RemovalStep::CutParent(key, parent) => {
@@ -32,7 +36,13 @@ pub(super) fn remove(
                     ])?;
                 }
             }
-            RemovalStep::Checkpoint(key) => delete_checkpoint(connection, key)?,
+            RemovalStep::Checkpoint(key) => {
+                if let Some(bytes) = delete_checkpoint(connection, key)? {
+                    let (rows, sum) = removed.entry(&key.thread_id).or_default();
+                    *rows += 1;
+                    *sum += bytes;
+                }
+            }
             RemovalStep::NamespaceWrites {
                 thread_id,
                 checkpoint_ns,
@@ -48,8 +58,11 @@ pub(super) fn remove(
                     Some(mark) => weigh::mark(connection, thread_id)?.is_after(mark),
                     None => false,
                 };
-                if !changed && delete_thread(transaction, thread_id, slice)? {
-                    return Ok(done);
+                if !changed {
+                    if delete_thread(transaction, thread_id, slice)? {
+                        break;
+                    }
+                    removed.remove(thread_id.as_str());
                 }
             }
         }
@@ -58,17 +71,23 @@ pub(super) fn remove(
             break;
         }
     }
+    if transaction.format.get() == Format::Compact {
+        for (thread_id, (rows, bytes)) in removed {
+            threads::note_removed(connection, thread_id, rows, bytes)?;
+            threads::refresh_head(connection, thread_id)?;
+        }
+    }
     Ok(done)
 }
 
-/// Removes one checkpoint and the writes stored at it.
-pub(super) fn delete_checkpoint(connection: &Connection, key: &CheckpointKey) -> Result<()> {
-    for statement in [sql::DELETE_CHECKPOINT_WRITES, sql::DELETE_CHECKPOINT] {
-        connection.prepare_cached(statement)?.execute(params![
-            key.thread_id,
-            key.checkpoint_ns,
-            key.checkpoint_id
-        ])?;
-    }
-    Ok(())
+/// Removes one checkpoint and the writes stored at it; the bytes of the checkpoint, if it was there.
+pub(super) fn delete_checkpoint(connection: &Connection, key: &CheckpointKey) -> Result<Option<i64>> {
+    let place = params![key.thread_id, key.checkpoint_ns, key.checkpoint_id];
+    connection
+        .prepare_cached(sql::DELETE_CHECKPOINT_WRITES)?
+        .execute(place)?;
+    Ok(connection
+        .prepare_cached(sql::DELETE_CHECKPOINT)?
+        .query_row(place, |row| row.get(0))
+        .optional()?)
 }

@@ -107,8 +107,14 @@ DROP TRIGGER checkpoint_format_checkpoints;
 DROP TRIGGER checkpoint_format_writes;
 DROP TABLE checkpoint_runs;
 DROP TABLE checkpoint_chunks;
-DROP TABLE checkpoint_threads;
-DROP TABLE checkpoint_meta;";
+DROP TABLE checkpoint_meta;
+DELETE FROM checkpoint_threads WHERE thread_id IS NULL OR (title IS NULL AND metadata IS NULL AND archived = 0
+    AND pinned = 0 AND ttl IS NULL AND expires IS NULL AND lease_expires IS NULL);
+UPDATE checkpoint_threads SET checkpoints = 0, bytes = 0, head = NULL, step = NULL, source = NULL,
+    run_id = NULL, status = NULL, nodes = NULL;";
+
+const HAS_NOTES: &str = "SELECT 1 FROM checkpoint_threads LIMIT 1";
+const DROP_THREADS: &str = "DROP TABLE checkpoint_threads";
 
 const SET_FORMAT: &str = "UPDATE checkpoint_meta SET value = ?1 WHERE key = 'format'";
 const HAS_RECIPES: &str = "
@@ -149,6 +155,18 @@ pub(super) fn inspect(connection: &Connection) -> Result<Schema> {
     })
 }
 
+/// Whether there is a table of threads: in an interop file, once a user said something of one.
+pub(super) fn has_threads(connection: &Connection) -> Result<bool> {
+    Ok(connection
+        .prepare_cached(TABLE_EXISTS)?
+        .exists(["checkpoint_threads"])?)
+}
+
+/// Makes the table of threads.
+pub(super) fn add_threads(connection: &Connection) -> Result<()> {
+    Ok(connection.execute_batch(CREATE_THREADS)?)
+}
+
 /// The format of the file. Fails if it is of a version to come, which this library would damage.
 pub(super) fn format(connection: &Connection) -> Result<Format> {
     let exists = |name: &str| connection.query_row(TABLE_EXISTS, [name], |_| Ok(())).optional();
@@ -173,18 +191,6 @@ pub(super) fn format(connection: &Connection) -> Result<Format> {
         }
     }
     Ok(format)
-}
-
-/// Whether there is a table for what users say of threads.
-pub(super) fn has_threads(connection: &Connection) -> Result<bool> {
-    let mut statement = connection.prepare_cached(TABLE_EXISTS)?;
-    Ok(statement.exists(["checkpoint_threads"])?)
-}
-
-/// Makes that table, in an interop file too: the user has something to say.
-pub(super) fn keep_threads(connection: &Connection) -> Result<()> {
-    connection.execute_batch(CREATE_THREADS)?;
-    Ok(())
 }
 
 /// Brings the tables up to date inside the caller's write transaction; another process may have
@@ -240,6 +246,9 @@ pub(super) fn end_downgrade(connection: &Connection, slice: &Slice) -> Result<En
     }
     drop(delete);
     connection.execute_batch(DROP_COMPACT)?;
+    if !connection.prepare(HAS_NOTES)?.exists([])? {
+        connection.execute_batch(DROP_THREADS)?;
+    }
     Ok(Ended::Done)
 }
 

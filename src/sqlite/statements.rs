@@ -3,6 +3,7 @@
 
 pub(super) mod maintenance;
 pub(super) mod retention;
+pub(super) mod threads;
 
 use crate::model::{FilterValue, ListFilter};
 
@@ -29,6 +30,12 @@ pub(super) const CHECKPOINT_PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub(super) const CHECKPOINT_TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 pub(super) const COMPILE_OPTIONS: &str = "PRAGMA compile_options";
+
+/// Stores nothing if the key is there.
+pub(super) const INSERT_CHECKPOINT: &str = "
+INSERT OR IGNORE INTO checkpoints
+    (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 pub(super) const UPSERT_CHECKPOINT: &str = "
 INSERT OR REPLACE INTO checkpoints
@@ -123,8 +130,10 @@ LEFT JOIN writes AS w ON w.thread_id = c.thread_id AND w.checkpoint_ns = c.check
 pub(super) const DELETE_NAMESPACE_WRITES: &str =
     "DELETE FROM writes WHERE thread_id = ?1 AND checkpoint_ns = ?2";
 
-pub(super) const DELETE_CHECKPOINT: &str =
-    "DELETE FROM checkpoints WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3";
+/// Yields the bytes of the row.
+pub(super) const DELETE_CHECKPOINT: &str = "
+DELETE FROM checkpoints WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3
+RETURNING ifnull(octet_length(checkpoint), 0) + ifnull(octet_length(metadata), 0)";
 pub(super) const DELETE_CHECKPOINT_WRITES: &str =
     "DELETE FROM writes WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3";
 
@@ -164,7 +173,7 @@ pub(super) const COPY_WRITES: &str = "
 INSERT OR REPLACE INTO writes
     (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value)
 SELECT ?2, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value
-FROM writes WHERE thread_id = ?1 AND checkpoint_ns = ?3 AND checkpoint_id = ?4";
+FROM writes WHERE thread_id = ?1 AND checkpoint_ns = ?3 AND checkpoint_id = ?4 ORDER BY rowid";
 
 /// The tree of a thread: per checkpoint its parent, the root checkpoint its subgraph call started
 /// from, and the channels with delta counters (a JSON object).
@@ -184,12 +193,6 @@ SELECT EXISTS (SELECT 1 FROM writes
 pub(super) const CUT_PARENT: &str = "
 UPDATE checkpoints SET parent_checkpoint_id = NULL
 WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND parent_checkpoint_id = ?4";
-
-/// The number and revision of a thread, noting that a put refers to its chunks.
-pub(super) const NOTE_PUT: &str = "
-UPDATE checkpoint_threads SET puts = puts + 1 WHERE thread_id = ?1 RETURNING thread_no, revision";
-
-pub(super) const INSERT_THREAD: &str = "INSERT INTO checkpoint_threads (thread_id, puts) VALUES (?1, 1)";
 
 /// Notes which thread a run went on in, if the metadata names one.
 pub(super) const INSERT_RUN: &str = "
@@ -221,15 +224,23 @@ pub(super) const RAISE_REVISION: &str = "
 UPDATE checkpoint_threads SET revision = revision + 1
 WHERE thread_no = ?1 AND revision = ?2 AND puts = ?3";
 
-pub(super) const DELETE_CHUNK: &str = "DELETE FROM checkpoint_chunks WHERE id = ?1";
+/// Yields the bytes of the chunk.
+pub(super) const DELETE_CHUNK: &str =
+    "DELETE FROM checkpoint_chunks WHERE id = ?1 RETURNING octet_length(data)";
 
 /// Leaves the number of a thread behind, for its chunks.
-pub(super) const FORGET_THREAD: &str = "UPDATE checkpoint_threads SET thread_id = NULL WHERE thread_id = ?1";
+pub(super) const FORGET_THREAD: &str = "
+UPDATE checkpoint_threads SET thread_id = NULL, created = NULL, updated = NULL, checkpoints = 0, bytes = 0,
+    head = NULL, step = NULL, source = NULL, run_id = NULL, status = NULL, nodes = NULL, title = NULL,
+    metadata = NULL, archived = 0, pinned = 0, ttl = NULL, expires = NULL, lease_token = NULL,
+    lease_expires = NULL
+WHERE thread_id = ?1";
 pub(super) const SELECT_DELETED_THREAD: &str =
     "SELECT thread_no FROM checkpoint_threads WHERE thread_id IS NULL LIMIT 1";
 pub(super) const DELETE_SOME_THREAD_CHUNKS: &str = "
 DELETE FROM checkpoint_chunks WHERE id IN
     (SELECT id FROM checkpoint_chunks WHERE thread_no = ?1 LIMIT 64)";
+pub(super) const DELETE_THREAD_ROW: &str = "DELETE FROM checkpoint_threads WHERE thread_id = ?1";
 pub(super) const DELETE_THREAD: &str = "DELETE FROM checkpoint_threads WHERE thread_no = ?1";
 pub(super) const DELETE_THREAD_RUNS: &str = "DELETE FROM checkpoint_runs WHERE thread_id = ?1";
 

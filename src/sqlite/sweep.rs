@@ -15,6 +15,7 @@ use super::row;
 use super::schema;
 use super::slice::Slice;
 use super::statements as sql;
+use super::threads;
 use crate::chunk::{self, Op};
 use crate::error::Result;
 use crate::model::{CheckpointKey, Format, Garbage, SweepProgress, Swept};
@@ -125,15 +126,18 @@ pub(super) fn sweep(connection: &Connection, garbage: &Garbage, progress: SweepP
     }
     let mut delete = connection.prepare_cached(sql::DELETE_CHUNK)?;
     let mut done = progress.chunks;
+    let mut bytes = 0;
     for step in garbage.chunks[done..].chunks(STEP) {
         for id in step {
-            delete.execute([id])?;
+            let deleted: Option<i64> = delete.query_row([id], |row| row.get(0)).optional()?;
+            bytes += deleted.unwrap_or_default();
         }
         done += step.len();
         if slice.is_over() {
             break;
         }
     }
+    threads::add_bytes(connection, garbage.thread_no, -bytes)?;
     if done == garbage.chunks.len() {
         return Ok(Swept::Done);
     }
