@@ -187,8 +187,23 @@ impl Retention {
             return Ok(());
         }
         self.sweep(&outcome.thread_id)?;
-        self.finish(outcome);
+        if outcome.reason == Reason::History || !self.exists(&outcome.thread_id)? {
+            self.finish(outcome);
+        }
         Ok(())
+    }
+
+    /// Whether a thread was left alone, since it changed meanwhile.
+    fn exists(&self, thread_id: &str) -> Result<bool> {
+        let thread_id = thread_id.to_owned();
+        let read = self.engine.read(
+            || false,
+            move |transaction| {
+                let mark = weigh::mark(transaction.connection, &thread_id)?;
+                Ok(mark.newest.is_some())
+            },
+        );
+        read.wait()
     }
 
     fn finish(&mut self, outcome: Outcome) {
