@@ -18,10 +18,6 @@ pub const VERSION_WITH_SENDS: i64 = 4;
 /// How much a verb collects of checkpoints it cannot read before it asks for their serializer.
 pub const UNKNOWN_BYTES: usize = 16 << 20;
 
-/// Channels that hold a value only while a node waits to be run: what `START` and edges of a `StateGraph` write.
-const NEXT: &str = "branch:to:";
-const INPUT: &str = "__start__";
-
 /// The outline of one checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
@@ -185,12 +181,6 @@ pub(crate) fn channel_around(
 }
 
 impl Shape {
-    /// Whether no node of a `StateGraph` was told to run.
-    pub(crate) fn has_no_next(&self) -> bool {
-        let mut stored = self.channel_values.keys();
-        !stored.any(|channel| channel == INPUT || channel.starts_with(NEXT))
-    }
-
     fn read_versions(&mut self, walker: &mut Walker<'_>, count: usize) -> Option<()> {
         for _ in 0..count {
             self.channel_versions.insert(walker.owned_text()?);

@@ -185,6 +185,26 @@ def test_an_expired_thread_is_invisible_at_once_and_deleted_by_the_next_sweep(
         assert saver.get_tuple(config_of("new")) is not None
 
 
+@pytest.mark.parametrize("format_", ["compact", "interop"])
+def test_an_expired_thread_is_not_listed(path: Path, format_: Any) -> None:
+    with RustSqliteSaver(path, format=format_, ttl={"default_ttl": 60}) as saver:
+        put_aged(saver, [60], "used")
+        put_aged(saver, [2 * HOUR], "pinned")
+        saver.pin_thread("pinned")
+        put_aged(saver, [2 * HOUR], "short")
+        saver.set_ttl("short", 0.0001)
+        time.sleep(0.02)
+        if format_ == "interop":
+            # Of a compact file the listing goes by the time that a checkpoint was stored.
+            put_aged(saver, [2 * HOUR], "old")
+            assert saver.get_thread("old") is None
+        found = [thread.thread_id for thread in saver.list_threads()]
+        assert sorted(found) == ["pinned", "used"]
+        assert saver.count_threads() == len(found)
+        assert saver.get_thread("short") is None
+        assert saver.get_thread("pinned") is not None
+
+
 def test_a_read_begins_the_time_to_live_anew(path: Path) -> None:
     with RustSqliteSaver(path, ttl={"default_ttl": 60, "refresh_on_read": True}) as saver:
         put_aged(saver, [3590], "read")
@@ -279,6 +299,20 @@ def test_close_ends_the_thread_and_so_does_the_last_saver_that_goes(path: Path) 
     until(is_running)
     del other
     assert not is_running()
+
+
+def test_a_restore_is_not_refused_for_a_run_of_the_policy(path: Path) -> None:
+    backup = path.with_name("backup.db")
+    with RustSqliteSaver(path, retention=RetentionPolicy(keep_last=1), ttl=OFTEN) as saver:
+        put_chain(saver, 3)
+        until(lambda: saver.stats()["retention"]["runs"] > 1)
+        saver.backup(backup)
+        for _ in range(20):
+            put_chain(saver, 3, "2")
+            saver.restore(backup)
+            assert threads(saver) == ["1"]
+        put_chain(saver, 3, "3")
+        until(lambda: len(ids(list(saver.list(config_of("3"))))) == 1)
 
 
 def test_what_only_the_serializer_can_read_is_skipped_and_counted(path: Path) -> None:

@@ -60,6 +60,8 @@ pub struct ThreadFilter {
     pub metadata: Vec<MetadataFilter>,
     /// In which order.
     pub order: ThreadOrder,
+    /// The time to live, in ms, of threads that have none of their own.
+    pub ttl: Option<i64>,
 }
 
 /// Where a page of threads ends: time, number and id of its last one.

@@ -16,17 +16,18 @@ use super::convert::{
 use super::copying::{PyCopying, RowArgument, encoded_row};
 use super::retention::{PolicyArgument, PyRetentionRun};
 use super::settings::PySettings;
+use super::stats::stats_dict;
 use super::threads::{CursorArgument, ThreadFilterArgument, thread_cursor, thread_filter};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
     Blob, Conversion, CopyProgress, EncodedCheckpoint, EncodedWrites, Format, Garbage, Keep, OnConflict,
-    Removal, Stats, StoredTuple, StoredWrite, SweepProgress, Swept, TypedValue,
+    Removal, StoredTuple, StoredWrite, SweepProgress, Swept, TypedValue,
 };
 use crate::pending::Pending;
 use crate::retention::Term;
 use crate::shape::{Shape, ShapeBook};
-use crate::sqlite::{Location, SqliteBackend, lock_guard};
+use crate::sqlite::{Location, SqliteBackend};
 
 /// A SQLite store for the Python savers.
 #[pyclass(name = "SqliteBackend", module = "langgraph_checkpoint_rust._core", frozen)]
@@ -416,87 +417,7 @@ impl PySqliteBackend {
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let backend = self.verbs()?;
-        let Stats {
-            writer,
-            readers,
-            wal,
-            retention,
-        } = py.detach(|| backend.stats());
-        let guard = lock_guard::counters();
-        let parts: [(&str, Vec<(&str, Bound<'py, PyAny>)>); 5] = [
-            (
-                "writer",
-                vec![
-                    ("groups", object(py, writer.groups)?.into_bound(py)),
-                    ("jobs", object(py, writer.jobs)?.into_bound(py)),
-                    ("largest_group", object(py, writer.largest_group)?.into_bound(py)),
-                    ("void_groups", object(py, writer.void_groups)?.into_bound(py)),
-                    ("queued", object(py, writer.queued)?.into_bound(py)),
-                    ("lock_waits", object(py, writer.lock_waits)?.into_bound(py)),
-                ],
-            ),
-            (
-                "readers",
-                vec![
-                    ("open", object(py, readers.open)?.into_bound(py)),
-                    ("idle", object(py, readers.idle)?.into_bound(py)),
-                    ("size", object(py, readers.size)?.into_bound(py)),
-                ],
-            ),
-            (
-                "wal",
-                vec![
-                    ("bytes", object(py, wal.bytes)?.into_bound(py)),
-                    ("pages", object(py, wal.pages)?.into_bound(py)),
-                    (
-                        "checkpointed_pages",
-                        object(py, wal.checkpointed_pages)?.into_bound(py),
-                    ),
-                    ("checkpoints", object(py, wal.checkpoints)?.into_bound(py)),
-                    ("blocked", object(py, wal.blocked)?.into_bound(py)),
-                ],
-            ),
-            (
-                "retention",
-                vec![
-                    ("runs", object(py, retention.runs)?.into_bound(py)),
-                    ("threads", object(py, retention.threads)?.into_bound(py)),
-                    (
-                        "checkpoints",
-                        object(py, retention.weight.checkpoints)?.into_bound(py),
-                    ),
-                    ("writes", object(py, retention.weight.writes)?.into_bound(py)),
-                    ("bytes", object(py, retention.weight.bytes)?.into_bound(py)),
-                    ("skipped", object(py, retention.skipped)?.into_bound(py)),
-                    ("failed", object(py, retention.failed)?.into_bound(py)),
-                ],
-            ),
-            (
-                "lock_guard",
-                vec![
-                    ("status", object(py, guard_status())?.into_bound(py)),
-                    ("files", object(py, guard.files)?.into_bound(py)),
-                    (
-                        "private_descriptors",
-                        object(py, guard.private_descriptors)?.into_bound(py),
-                    ),
-                    (
-                        "parked_descriptors",
-                        object(py, guard.parked_descriptors)?.into_bound(py),
-                    ),
-                    ("refused_locks", object(py, guard.refused_locks)?.into_bound(py)),
-                ],
-            ),
-        ];
-        let stats = PyDict::new(py);
-        for (name, figures) in parts {
-            let part = PyDict::new(py);
-            for (figure, value) in figures {
-                part.set_item(figure, value)?;
-            }
-            stats.set_item(name, part)?;
-        }
-        Ok(stats)
+        stats_dict(py, py.detach(|| backend.stats()))
     }
 }
 
@@ -525,15 +446,6 @@ fn format_name(format: Format) -> &'static str {
         Format::Interop => "interop",
         Format::Compact => "compact",
         Format::Downgrading => "downgrading",
-    }
-}
-
-fn guard_status() -> &'static str {
-    match lock_guard::status() {
-        lock_guard::Status::Active => "active",
-        lock_guard::Status::Disabled => "disabled",
-        lock_guard::Status::Undecided => "undecided",
-        lock_guard::Status::Unsupported(reason) => reason,
     }
 }
 

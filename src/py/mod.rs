@@ -10,6 +10,7 @@ mod fork;
 mod notices;
 mod retention;
 mod settings;
+mod stats;
 mod threads;
 
 use pyo3::prelude::*;

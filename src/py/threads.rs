@@ -23,6 +23,7 @@ pub(super) fn thread_filter(
             "thread_id" => ThreadOrder::Id,
             _ => return Err(Error::Invalid(format!("threads have no order `{order}`"))),
         },
+        ttl: None,
     })
 }
 

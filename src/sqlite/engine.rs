@@ -113,6 +113,18 @@ impl Engine {
     /// Closes the connections, unless another saver or a call of this process uses them, and lets
     /// nobody open them through this saver until the result is dropped.
     pub(super) fn take_over(&self) -> Result<TakenOver<'_>> {
+        self.household.dismiss();
+        let taken = self.take_over_from_calls();
+        if taken.is_err() {
+            let _pass = gate::enter();
+            if lock(&self.state).open().is_some() {
+                self.household.staff(&self.me);
+            }
+        }
+        taken
+    }
+
+    fn take_over_from_calls(&self) -> Result<TakenOver<'_>> {
         let previous = {
             let _pass = gate::enter();
             let mut state = lock(&self.state);

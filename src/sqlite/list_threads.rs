@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use super::engine::ReadTransaction;
 use super::schema::{self, Access};
 use super::statements::{self, threads as sql};
+use super::terms;
 use super::threads::{self, time_of};
 use crate::error::Result;
 use crate::model::{FilterValue, Format, MetadataFilter, Thread, ThreadCursor, ThreadFilter, ThreadOrder};
@@ -54,7 +55,7 @@ pub(super) fn get_thread(transaction: &ReadTransaction<'_>, thread_id: &str) -> 
     find(transaction.connection, thread_id)
 }
 
-/// A thread that is not expired, in a file of any format.
+/// A thread, in a file of any format.
 pub(super) fn find(connection: &Connection, thread_id: &str) -> Result<Option<Thread>> {
     if schema::format(connection, Access::Read)? != Format::Compact {
         let has_notes = schema::has_threads(connection)?;
@@ -90,7 +91,14 @@ fn with_parameters<T>(
         ThreadOrder::Id => &thread_id,
         _ => &time,
     };
-    let mut parameters: Vec<&dyn ToSql> = vec![&now, begin, &thread_no, &filter.archived, &filter.status];
+    let mut parameters: Vec<&dyn ToSql> = vec![
+        &now,
+        begin,
+        &thread_no,
+        &filter.archived,
+        &filter.status,
+        &filter.ttl,
+    ];
     for condition in &filter.metadata {
         parameters.extend(condition_parameters(condition));
     }
@@ -214,9 +222,6 @@ fn described(connection: &Connection, thread_id: &str, has_notes: bool) -> Resul
         let mut statement = connection.prepare_cached(sql::SELECT_NOTES)?;
         let mut rows = statement.query(params![thread_id, threads::now()])?;
         if let Some(row) = rows.next()? {
-            if row.get::<_, Option<bool>>(7)? == Some(true) {
-                return Ok(None);
-            }
             thread.title = row.get(0)?;
             thread.metadata = row.get(1)?;
             thread.archived = row.get(2)?;
@@ -253,6 +258,7 @@ fn matches(connection: &Connection, thread: &Thread, filter: &ThreadFilter) -> R
         .archived
         .is_some_and(|archived| archived != thread.archived)
         || (filter.status.is_some() && filter.status != thread.status)
+        || terms::is_expired(connection, &thread.thread_id, "", filter.ttl)?
     {
         return Ok(false);
     }

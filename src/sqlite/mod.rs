@@ -1,6 +1,5 @@
 //! The SQLite store.
 
-mod age;
 mod archive;
 mod backup;
 mod checkpointer;
@@ -365,16 +364,18 @@ impl Backend for SqliteBackend {
 
     fn list_threads(
         &self,
-        filter: ThreadFilter,
+        mut filter: ThreadFilter,
         after: Option<ThreadCursor>,
         limit: usize,
     ) -> Pending<Vec<Thread>> {
+        filter.ttl = self.engine.household.time_to_live().flatten();
         self.engine.read(Vec::new, move |transaction| {
             list_threads::list_threads(transaction, &filter, after.as_ref(), limit)
         })
     }
 
-    fn count_threads(&self, filter: ThreadFilter) -> Pending<u64> {
+    fn count_threads(&self, mut filter: ThreadFilter) -> Pending<u64> {
+        filter.ttl = self.engine.household.time_to_live().flatten();
         self.engine.read(
             || 0,
             move |transaction| list_threads::count_threads(transaction, &filter),
@@ -382,9 +383,17 @@ impl Backend for SqliteBackend {
     }
 
     fn get_thread(&self, thread_id: String) -> Pending<Option<Thread>> {
+        let time_to_live = self.engine.household.time_to_live();
         self.engine.read(
             || None,
-            move |transaction| list_threads::get_thread(transaction, &thread_id),
+            move |transaction| {
+                if let Some(default) = time_to_live
+                    && terms::is_expired(transaction.connection, &thread_id, "", default)?
+                {
+                    return Ok(None);
+                }
+                list_threads::get_thread(transaction, &thread_id)
+            },
         )
     }
 

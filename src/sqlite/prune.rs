@@ -18,7 +18,7 @@ use super::chunks::Chunks;
 use super::engine::ReadTransaction;
 use super::row;
 use super::statements as sql;
-use super::{age, weigh};
+use super::{terms, threads, weigh};
 use crate::chunk::Binding;
 use crate::error::{Error, Result};
 use crate::model::{CheckpointKey, Keep, Removal, RemovalStep, TypedValue};
@@ -194,14 +194,14 @@ impl Outlines<'_, '_> {
     /// Whether a checkpoint was made since then; also if nobody knows when it was made.
     fn is_since(&mut self, checkpoint_ns: &str, checkpoint_id: &str, since: Option<i64>) -> Result<bool> {
         let Some(since) = since else { return Ok(false) };
-        if let Some(made) = age::of_id(checkpoint_id) {
+        if let Some(made) = threads::time_of(checkpoint_id) {
             return Ok(made >= since);
         }
         let shape = self.outline(checkpoint_ns, checkpoint_id)?;
         let Some(timestamp) = shape.as_ref().and_then(|shape| shape.timestamp.as_deref()) else {
             return Ok(true);
         };
-        let made = age::of_timestamp(self.connection, timestamp)?;
+        let made = terms::time_in(self.connection, timestamp)?;
         Ok(made.is_none_or(|made| made >= since))
     }
 

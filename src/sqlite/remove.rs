@@ -58,8 +58,11 @@ pub(super) fn remove(
                     Some(mark) => weigh::mark(connection, thread_id)?.is_after(mark),
                     None => false,
                 };
-                if !changed && delete_thread(transaction, thread_id, slice)? {
-                    return Ok(done);
+                if !changed {
+                    if delete_thread(transaction, thread_id, slice)? {
+                        break;
+                    }
+                    removed.remove(thread_id.as_str());
                 }
             }
         }

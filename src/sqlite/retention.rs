@@ -7,9 +7,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 
-use super::age;
 use super::archive::Archive;
 use super::engine::{Engine, ReadTransaction};
 use super::get_tuple;
@@ -19,7 +18,8 @@ use super::row;
 use super::slice::Slice;
 use super::statements::retention as sql;
 use super::sweep;
-use super::terms::Terms;
+use super::terms::{self, Terms};
+use super::threads;
 use super::weigh;
 use crate::error::{Error, Result};
 use crate::model::{Keep, Removal, RemovalStep, SweepProgress, Swept, Weight};
@@ -42,8 +42,10 @@ pub(super) struct Retention {
     policy: Arc<Policy>,
     dry_run: bool,
     shapes: Arc<ShapeBook>,
-    /// Up to which thread all were looked at; none at the end.
+    /// Up to which thread all were looked at; none before the first.
     after: Option<String>,
+    /// All were looked at.
+    is_looked: bool,
     found: VecDeque<(String, Reason)>,
     /// Threads by the time of their newest checkpoint.
     by_age: Vec<(i64, String)>,
@@ -68,7 +70,8 @@ impl Retention {
             policy,
             dry_run,
             shapes,
-            after: Some(String::new()),
+            after: None,
+            is_looked: false,
             found: VecDeque::new(),
             by_age: Vec::new(),
             excess: None,
@@ -85,16 +88,15 @@ impl Retention {
     }
 
     /// Looks at some threads.
-    fn look(&mut self, after: String) -> Result<()> {
-        let policy = Arc::clone(&self.policy);
-        let start = after.clone();
+    fn look(&mut self) -> Result<()> {
+        let (policy, after) = (Arc::clone(&self.policy), self.after.clone());
         let page = self
             .engine
             .read(Page::default, move |transaction| {
                 look(transaction, &policy, after)
             })
-            .wait();
-        let page = page.inspect_err(|_| self.after = Some(start))?;
+            .wait()?;
+        self.is_looked = page.next.is_none();
         self.after = page.next;
         self.found.extend(page.found);
         if self.policy.max_bytes.is_some() {
@@ -185,8 +187,23 @@ impl Retention {
             return Ok(());
         }
         self.sweep(&outcome.thread_id)?;
-        self.finish(outcome);
+        if outcome.reason == Reason::History || !self.exists(&outcome.thread_id)? {
+            self.finish(outcome);
+        }
         Ok(())
+    }
+
+    /// Whether a thread was left alone, since it changed meanwhile.
+    fn exists(&self, thread_id: &str) -> Result<bool> {
+        let thread_id = thread_id.to_owned();
+        let read = self.engine.read(
+            || false,
+            move |transaction| {
+                let mark = weigh::mark(transaction.connection, &thread_id)?;
+                Ok(mark.newest.is_some())
+            },
+        );
+        read.wait()
     }
 
     fn finish(&mut self, outcome: Outcome) {
@@ -242,8 +259,8 @@ impl Run for Retention {
         } else if let Some((thread_id, reason)) = self.found.front().cloned() {
             self.begin(thread_id, reason)?;
             self.found.pop_front();
-        } else if let Some(after) = self.after.take() {
-            self.look(after)?;
+        } else if !self.is_looked {
+            self.look()?;
         } else {
             return self.shrink();
         }
@@ -262,25 +279,24 @@ struct Page {
     next: Option<String>,
 }
 
-fn look(transaction: &ReadTransaction<'_>, policy: &Policy, mut after: String) -> Result<Page> {
+fn look(transaction: &ReadTransaction<'_>, policy: &Policy, mut after: Option<String>) -> Result<Page> {
     let connection = transaction.connection;
     let slice = Slice::begin();
     let mut page = Page::default();
-    let mut next = connection.prepare_cached(sql::NEXT_THREAD)?;
     for _ in 0..PAGE {
-        let Some(thread_id) = next.query_row([&after], |row| row.get::<_, Option<String>>(0))? else {
+        let Some(thread_id) = threads::next_thread(connection, after.as_deref())? else {
             return Ok(page);
         };
         let terms = Terms::read(connection, &thread_id)?;
         if !terms.pinned {
             let made = newest(transaction, &thread_id)?;
-            let age = made.map(|made| age::now() - made);
+            let age = made.map(|made| threads::now() - made);
             let older = |limit: Option<i64>| limit.is_some_and(|limit| age.is_some_and(|age| age >= limit));
             if terms.is_over(made, policy.default_ttl) {
                 page.found.push((thread_id.clone(), Reason::Expired));
             } else if older(policy.thread_idle_for) {
                 page.found.push((thread_id.clone(), Reason::Idle));
-            } else if older(policy.done_after) && is_done(transaction, &thread_id)? {
+            } else if older(policy.done_after) && is_done(connection, &thread_id)? {
                 page.found.push((thread_id.clone(), Reason::Done));
             } else {
                 if policy.keep_last.is_some() || policy.max_age.is_some() {
@@ -293,12 +309,12 @@ fn look(transaction: &ReadTransaction<'_>, policy: &Policy, mut after: String) -
                 }
             }
         }
-        after = thread_id;
+        after = Some(thread_id);
         if slice.is_over() {
             break;
         }
     }
-    page.next = Some(after);
+    page.next = after;
     Ok(page)
 }
 
@@ -314,7 +330,7 @@ fn newest(transaction: &ReadTransaction<'_>, thread_id: &str) -> Result<Option<i
     let Some((checkpoint_ns, checkpoint_id)) = found else {
         return Ok(None);
     };
-    if let Some(made) = age::of_id(&checkpoint_id) {
+    if let Some(made) = threads::time_of(&checkpoint_id) {
         return Ok(Some(made));
     }
     let tuple = get_tuple::get_tuple(transaction, thread_id, &checkpoint_ns, Some(&checkpoint_id))?;
@@ -323,24 +339,20 @@ fn newest(transaction: &ReadTransaction<'_>, thread_id: &str) -> Result<Option<i
         ShapeBook::default().shape_of(value.tag.as_deref(), value.payload.as_slice())
     });
     match shape.and_then(|shape| shape.timestamp) {
-        Some(timestamp) => age::of_timestamp(connection, &timestamp),
+        Some(timestamp) => terms::time_in(connection, &timestamp),
         None => Ok(None),
     }
 }
 
-/// Whether the root graph has nothing left to do: no task stored a result, an error or an interrupt at its newest
-/// checkpoint, and no node was told to run. Not done, if that cannot be told.
-fn is_done(transaction: &ReadTransaction<'_>, thread_id: &str) -> Result<bool> {
-    let Some(head) = get_tuple::get_tuple(transaction, thread_id, "", None)? else {
+/// Whether the root graph has nothing left to do, and no task stored anything at its newest checkpoint.
+fn is_done(connection: &Connection, thread_id: &str) -> Result<bool> {
+    let Some((key, progress)) = threads::progress_of(connection, thread_id)? else {
         return Ok(false);
     };
-    let waits: bool = transaction
-        .connection
+    let waits: bool = connection
         .prepare_cached(sql::HAS_WRITES)?
-        .query_row([thread_id, &head.key.checkpoint_id], |row| row.get(0))?;
-    let value = head.value;
-    let shape = ShapeBook::default().shape_of(value.tag.as_deref(), value.payload.as_slice());
-    Ok(!waits && shape.is_some_and(|shape| shape.has_no_next()))
+        .query_row([thread_id, &key.checkpoint_id], |row| row.get(0))?;
+    Ok(!waits && progress.status(connection, &key)? == Some("done"))
 }
 
 fn plan(
@@ -351,7 +363,7 @@ fn plan(
     shapes: &ShapeBook,
 ) -> Result<Removal> {
     if reason == Reason::History {
-        let since = policy.max_age.map(|age| age::now().saturating_sub(age));
+        let since = policy.max_age.map(|age| threads::now().saturating_sub(age));
         let last = policy.keep_last.unwrap_or(1);
         return prune::prune(transaction, thread_id, Keep { last, since }, shapes);
     }

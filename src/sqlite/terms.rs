@@ -5,12 +5,13 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::age;
+use super::remove::delete_checkpoint;
 use super::schema;
 use super::statements::{self as all, retention as sql};
+use super::threads;
 use super::transaction::WriteTransaction;
 use crate::error::Result;
-use crate::model::{CheckpointKey, Page};
+use crate::model::{CheckpointKey, Format, Page};
 use crate::retention::Term;
 
 /// What a user said of a thread.
@@ -47,7 +48,7 @@ impl Terms {
         let by_age = newest.map(|newest| newest.saturating_add(ttl));
         by_age
             .max(self.expires)
-            .is_some_and(|expires| expires <= age::now())
+            .is_some_and(|expires| expires <= threads::now())
     }
 }
 
@@ -68,7 +69,7 @@ pub(super) fn set_term(transaction: &WriteTransaction<'_>, thread_id: &str, term
             .prepare_cached(sql::SET_PINNED)?
             .execute(params![thread_id, pinned])?,
         Term::TimeToLive(ttl) => {
-            let expires = ttl.map(|ttl| age::now().saturating_add(ttl));
+            let expires = ttl.map(|ttl| threads::now().saturating_add(ttl));
             connection
                 .prepare_cached(sql::SET_TTL)?
                 .execute(params![thread_id, ttl, expires])?
@@ -76,7 +77,7 @@ pub(super) fn set_term(transaction: &WriteTransaction<'_>, thread_id: &str, term
         Term::Refreshed(ttl) => {
             connection
                 .prepare_cached(sql::SET_EXPIRES)?
-                .execute(params![thread_id, age::now(), ttl])?
+                .execute(params![thread_id, threads::now(), ttl])?
         }
     };
     Ok(())
@@ -101,7 +102,7 @@ pub(super) fn is_expired(
             .query_row([thread_id, checkpoint_ns], |row| row.get(0))
             .optional()?;
         let Some(id) = id else { continue };
-        let Some(made) = age::of_id(&id) else {
+        let Some(made) = threads::time_of(&id) else {
             return Ok(false);
         };
         newest = newest.max(Some(made));
@@ -118,12 +119,34 @@ pub(super) fn end_if_expired(
 ) -> Result<()> {
     let connection = transaction.connection;
     if is_expired(connection, &key.thread_id, "", default_ttl)? {
-        for statement in [sql::DELETE_CHECKPOINTS_BEFORE, sql::DELETE_WRITES_BEFORE] {
-            let mut statement = connection.prepare_cached(statement)?;
-            statement.execute([&key.thread_id, &key.checkpoint_id])?;
+        let place = [&key.thread_id, &key.checkpoint_id];
+        let (mut rows, mut bytes) = (0, 0);
+        let mut statement = connection.prepare_cached(sql::KEYS_BEFORE)?;
+        let mut found = statement.query(place)?;
+        while let Some(row) = found.next()? {
+            let older = CheckpointKey {
+                thread_id: key.thread_id.clone(),
+                checkpoint_ns: row.get(0)?,
+                checkpoint_id: row.get(1)?,
+            };
+            bytes += delete_checkpoint(connection, &older)?.unwrap_or_default();
+            rows += 1;
+        }
+        connection
+            .prepare_cached(sql::DELETE_WRITES_BEFORE)?
+            .execute(place)?;
+        if transaction.format.get() == Format::Compact {
+            threads::note_removed(connection, &key.thread_id, rows, bytes)?;
+            threads::refresh_head(connection, &key.thread_id)?;
         }
     }
     Ok(())
+}
+
+/// When a checkpoint was made that says so itself, in milliseconds after 1970; none if it is no time.
+pub(super) fn time_in(connection: &Connection, timestamp: &str) -> Result<Option<i64>> {
+    let mut statement = connection.prepare_cached(sql::MILLISECONDS)?;
+    Ok(statement.query_row([timestamp], |row| row.get(0))?)
 }
 
 /// Takes the tuples of invisible threads from a page.

@@ -46,7 +46,6 @@ pub(in crate::sqlite) const SET_TTL: &str =
 pub(in crate::sqlite) const SET_EXPIRES: &str =
     "UPDATE checkpoint_threads SET expires = ?2 + ifnull(ttl, ?3) WHERE thread_id = ?1";
 
-pub(in crate::sqlite) const NEXT_THREAD: &str = "SELECT min(thread_id) FROM checkpoints WHERE thread_id > ?1";
 pub(in crate::sqlite) const SELECT_NEWEST: &str = "
 SELECT checkpoint_ns, max(checkpoint_id) FROM checkpoints WHERE thread_id = ?1";
 pub(in crate::sqlite) const HAS_WRITES: &str = "
@@ -57,7 +56,7 @@ pub(in crate::sqlite) const USED_BYTES: &str = "
 SELECT (page_count - freelist_count) * page_size
 FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
 
-pub(in crate::sqlite) const DELETE_CHECKPOINTS_BEFORE: &str =
-    "DELETE FROM checkpoints WHERE thread_id = ?1 AND checkpoint_id < ?2";
+pub(in crate::sqlite) const KEYS_BEFORE: &str = "
+SELECT checkpoint_ns, checkpoint_id FROM checkpoints WHERE thread_id = ?1 AND checkpoint_id < ?2";
 pub(in crate::sqlite) const DELETE_WRITES_BEFORE: &str =
     "DELETE FROM writes WHERE thread_id = ?1 AND checkpoint_id < ?2";

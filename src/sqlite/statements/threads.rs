@@ -98,7 +98,7 @@ SELECT thread_id, updated FROM checkpoint_threads AS thread WHERE updated IS NOT
 
 /// What the user says of a thread.
 pub(crate) const SELECT_NOTES: &str = "
-SELECT title, metadata, archived, pinned, lease_expires > ?2, created, updated, expires <= ?2
+SELECT title, metadata, archived, pinned, lease_expires > ?2, created, updated
 FROM checkpoint_threads WHERE thread_id = ?1";
 
 pub(crate) const SET_TITLE: &str = "UPDATE checkpoint_threads SET title = ?2 WHERE thread_no = ?1";
@@ -114,10 +114,7 @@ FROM checkpoint_threads "
     };
 }
 
-pub(crate) const SELECT_THREAD: &str = concat!(
-    columns!(),
-    "WHERE thread_id = ?2 AND updated IS NOT NULL AND (expires IS NULL OR expires > ?1)"
-);
+pub(crate) const SELECT_THREAD: &str = concat!(columns!(), "WHERE thread_id = ?2 AND updated IS NOT NULL");
 
 /// By time, newest first; `?2` and `?3` are where the page begins.
 pub(crate) const PAGE_BY_UPDATED: &str = concat!(
@@ -136,9 +133,11 @@ pub(crate) const PAGE_BY_ID: &str = concat!(
 pub(crate) const COUNT_THREADS: &str = "
 SELECT count(*) FROM checkpoint_threads WHERE updated <= ?2 AND ?1 IS NOT NULL AND ?3 IS NOT NULL";
 
-/// What all listings leave out or ask for: `?4` archived threads, NULL for both; `?5` the status.
+/// What all listings leave out or ask for: `?4` archived threads, NULL for both; `?5` the status; `?6` is the
+/// time to live of threads that have none of their own.
 pub(crate) const VISIBLE: &str = "
-AND (expires IS NULL OR expires > ?1) AND (?4 IS NULL OR archived = ?4)
+AND (pinned OR ifnull(ttl, ?6) IS NULL OR max(updated + ifnull(ttl, ?6), ifnull(expires, 0)) > ?1)
+AND (?4 IS NULL OR archived = ?4)
 AND (?5 IS NULL OR iif(lease_expires > ?1, 'busy', status) = ?5)";
 
 /// Tells for one member of the metadata whether it is a value.
