@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+mod lifecycle;
+
+pub use lifecycle::{
+    Deleted, Leased, OnExisting, Repaired, Rest, RowPlace, Salvaged, Scrubbed, Selection, Survey,
+};
+
 /// Bytes made outside the engine, whoever owns them: a `Vec`, or a Python `bytes` object.
 #[derive(Clone)]
 pub struct Blob(Arc<dyn AsRef<[u8]> + Send + Sync>);
@@ -353,6 +359,8 @@ pub struct Vacuumed {
 /// How far the copy of a thread is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CopyProgress {
+    /// The target was looked at.
+    pub begun: bool,
     /// All writes are copied.
     pub writes_done: bool,
     /// The namespace and checkpoint that were copied last.

@@ -22,7 +22,21 @@ ROOT = Path(__file__).resolve().parents[1]
 MOST_LINES = 600
 LONGER: dict[str, int] = {}
 
-PARTS = {"pending_sends", "remove", "integrity", "thread_ids", "read_thread", "write_thread"}
+PARTS = {
+    "pending_sends",
+    "remove",
+    "integrity",
+    "thread_ids",
+    "read_thread",
+    "write_thread",
+    "finish_deletions",
+    "scrub",
+    "acquire_lease",
+    "release_lease",
+    "select",
+    "survey",
+    "salvage",
+}
 """Verbs of the native half that are a part of what users call: `list`, `prune`, `verify`, `import_thread`, ..."""
 
 TOKEN = re.compile(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from langgraph_checkpoint_rust._formats import FormatVerbs
+from langgraph_checkpoint_rust._leases import LeaseVerbs
 from langgraph_checkpoint_rust._reads import ReadVerbs
+from langgraph_checkpoint_rust._repairs import RepairVerbs
 from langgraph_checkpoint_rust._transfer import TransferVerbs
 from langgraph_checkpoint_rust._writes import WriteVerbs
 
 
-class SqliteSaverBase(WriteVerbs, ReadVerbs, FormatVerbs, TransferVerbs):
+class SqliteSaverBase(WriteVerbs, ReadVerbs, FormatVerbs, RepairVerbs, TransferVerbs, LeaseVerbs):
     """The verbs. Not used by itself: see `RustSqliteSaver` and `AsyncRustSqliteSaver`."""

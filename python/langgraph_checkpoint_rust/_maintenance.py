@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._saver import Saver
+from langgraph_checkpoint_rust.errors import DatabaseCorruptError
 from langgraph_checkpoint_rust.reports import CopyReport, Finding, VerifyReport
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from langgraph_checkpoint_rust._bridge import Steps
-    from langgraph_checkpoint_rust._core import Copying
+    from langgraph_checkpoint_rust._core import Copying, Survey
 
     Progress: TypeAlias = Callable[[int, int], object] | None
     StrPath: TypeAlias = str | os.PathLike[str]
@@ -126,8 +127,16 @@ class MaintenanceVerbs(Saver):
 
     def _verify(self, progress: Callable[[int], object] | None) -> Steps[VerifyReport]:
         yield from self._open()
+        backend = self._store.backend
+        integrity = yield backend.integrity()
+        if integrity:
+            survey = yield backend.survey()
         checkpoints = writes = 0
         found: tuple[list[Finding], ...] = ([], [], [])
+        if integrity:
+            # Keys that the index alone still knows.
+            found[0].extend(Finding(*fields) for fields in survey.lost)
+            yield from self._verify_survey(survey, found[0])
         after = None
         while True:
             more, more_writes, *findings, after = yield self._store.backend.verify(after)
@@ -139,8 +148,37 @@ class MaintenanceVerbs(Saver):
                 progress(checkpoints)
             if after is None:
                 break
-        integrity = yield self._store.backend.integrity()
-        return VerifyReport(checkpoints, writes, tuple(integrity), *map(tuple, found))
+        orphans = yield from self._verify_chunks(found[0])
+        damaged = tuple(dict.fromkeys(found[0]))
+        parents, early = map(tuple, found[1:])
+        return VerifyReport(checkpoints, writes, tuple(integrity), damaged, parents, early, tuple(orphans))
+
+    def _verify_chunks(self, damaged: list[Finding]) -> Steps[list[Finding]]:
+        """The threads with chunks that nothing refers to."""
+        orphans: list[Finding] = []
+        last = ""
+        while threads := (yield self._store.backend.chunked_threads(last)):
+            for thread_id in threads:
+                count = yield from self._count_garbage(thread_id, damaged)
+                if count:
+                    orphans.append(Finding(thread_id, "", "", f"{count} chunks that nothing refers to"))
+            last = threads[-1]
+        return orphans
+
+    def _count_garbage(self, thread_id: str, damaged: list[Finding]) -> Steps[int]:
+        try:
+            return len((yield self._store.backend.garbage(thread_id)))
+        except DatabaseCorruptError as error:
+            if not any(known.thread_id == thread_id for known in damaged):
+                damaged.append(Finding(thread_id, "", "", str(error)))
+            return 0
+
+    def _verify_survey(self, survey: Survey, damaged: list[Finding]) -> Steps[None]:
+        """Reads what is left of a damaged file, row by row."""
+        place = 0
+        while place < len(survey):
+            _, _, lost, place = yield self._store.backend.salvage(survey, place)
+            damaged.extend(Finding(*fields) for fields in lost)
 
 
 def _carry_out(copying: Copying, progress: Progress) -> CopyReport:

@@ -28,6 +28,8 @@ class Store:
         self.settings = settings
         self.is_open = False
         self.format: str = settings.format
+        self.leases: dict[str, str] = {}
+        """By thread: the token of the lease that is held."""
         self._closed = False
         self._unresolved: Any = None
         self._address: Address | None = None

@@ -13,17 +13,19 @@ use super::convert::{
     ConversionArgument, FilterArgument, KeyArgument, TypedArgument, WriteArgument, checkpoint_key,
     conversion, conversion_tuple, encoded_write, key_tuple, list_filter, typed_value,
 };
-use super::copying::{PyCopying, RowArgument, encoded_row};
+use super::copying::{PyCopying, PySurvey, RowArgument, encoded_row};
 use super::settings::PySettings;
+use super::stats::stats_of;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
-    Blob, Conversion, CopyProgress, EncodedCheckpoint, EncodedWrites, Format, Garbage, OnConflict, Removal,
-    Stats, StoredTuple, StoredWrite, SweepProgress, Swept, TypedValue,
+    Blob, Conversion, CopyProgress, Deleted, EncodedCheckpoint, EncodedWrites, Format, Garbage, Leased,
+    OnConflict, OnExisting, Removal, Rest, Selection, StoredTuple, StoredWrite, SweepProgress, Swept,
+    TypedValue,
 };
 use crate::pending::Pending;
 use crate::shape::{Shape, ShapeBook};
-use crate::sqlite::{Location, SqliteBackend, lock_guard};
+use crate::sqlite::{Location, SqliteBackend};
 
 /// A SQLite store for the Python savers.
 #[pyclass(name = "SqliteBackend", module = "langgraph_checkpoint_rust._core", frozen)]
@@ -63,14 +65,16 @@ impl PySqliteBackend {
         value: TypedArgument,
         metadata: PyBackedBytes,
         chunkable: bool,
+        lease: Option<String>,
     ) -> PyResult<PyCall> {
-        Ok(acknowledged(self.verbs()?.put(EncodedCheckpoint {
+        let checkpoint = EncodedCheckpoint {
             key: checkpoint_key(key),
             parent_checkpoint_id,
             value: typed_value(value),
             metadata: Blob::new(metadata),
             chunkable,
-        })))
+        };
+        Ok(stored(self.verbs()?.put(checkpoint, lease)))
     }
 
     fn put_writes(
@@ -81,8 +85,9 @@ impl PySqliteBackend {
         replace: bool,
         writes: Vec<WriteArgument>,
         chunkable: bool,
+        lease: Option<String>,
     ) -> PyResult<PyCall> {
-        Ok(acknowledged(self.verbs()?.put_writes(EncodedWrites {
+        let writes = EncodedWrites {
             key: checkpoint_key(key),
             task_id,
             task_path,
@@ -93,7 +98,8 @@ impl PySqliteBackend {
             },
             chunkable,
             writes: writes.into_iter().map(encoded_write).collect(),
-        })))
+        };
+        Ok(stored(self.verbs()?.put_writes(writes, lease)))
     }
 
     fn get_tuple(
@@ -130,10 +136,31 @@ impl PySqliteBackend {
         }))
     }
 
-    fn delete_thread(&self, thread_id: String) -> PyResult<PyCall> {
-        Ok(PyCall::new(self.verbs()?.delete_thread(thread_id), |py, left| {
-            object(py, left?)
+    fn delete_thread(&self, thread_id: String, overwrite: bool) -> PyResult<PyCall> {
+        Ok(deleting(self.verbs()?.delete_thread(thread_id, overwrite)))
+    }
+
+    fn finish_deletions(&self) -> PyResult<PyCall> {
+        Ok(deleting(self.verbs()?.finish_deletions()))
+    }
+
+    fn scrub(&self) -> PyResult<PyCall> {
+        Ok(PyCall::new(self.verbs()?.scrub(), |py, scrubbed| {
+            let scrubbed = scrubbed?;
+            object(py, (scrubbed.wal_is_empty, scrubbed.free_pages))
         }))
+    }
+
+    fn acquire_lease(&self, thread_id: String, token: String, milliseconds: i64) -> PyResult<PyCall> {
+        let leased = self.verbs()?.acquire_lease(thread_id, token, milliseconds);
+        Ok(PyCall::new(leased, |py, leased| match leased? {
+            Leased::Taken { fence } => object(py, (Some(fence), 0)),
+            Leased::Held { milliseconds } => object(py, (None::<i64>, milliseconds)),
+        }))
+    }
+
+    fn release_lease(&self, thread_id: String, token: String) -> PyResult<PyCall> {
+        Ok(acknowledged(self.verbs()?.release_lease(thread_id, token)))
     }
 
     fn delete_for_runs(&self, run_ids: Vec<String>) -> PyResult<PyCall> {
@@ -143,34 +170,56 @@ impl PySqliteBackend {
         ))
     }
 
+    fn select(
+        &self,
+        thread_id: String,
+        up_to: Option<String>,
+        last: Option<usize>,
+        shapes: &PyShapeBook,
+    ) -> PyResult<PyCall> {
+        let selection = Selection { up_to, last };
+        Ok(removing(self.verbs()?.select(
+            thread_id,
+            selection,
+            Arc::clone(&shapes.0),
+        )))
+    }
+
     fn copy_thread(
         &self,
         source_thread_id: String,
         target_thread_id: String,
+        without: Option<&PyRemoval>,
+        on_existing: &str,
         progress: Option<CopyArgument>,
     ) -> PyResult<PyCall> {
-        let progress = progress.map_or_else(CopyProgress::default, |(writes_done, after)| CopyProgress {
-            writes_done,
-            after,
+        let progress = progress.map_or_else(CopyProgress::default, |(begun, writes_done, after)| {
+            CopyProgress {
+                begun,
+                writes_done,
+                after,
+            }
         });
-        let copied = self
-            .verbs()?
-            .copy_thread(source_thread_id, target_thread_id, progress);
-        Ok(PyCall::new(copied, |py, progress| {
-            object(
-                py,
-                progress?.map(|progress| (progress.writes_done, progress.after)),
-            )
+        let on_existing = match on_existing {
+            "refuse" => OnExisting::Refuse,
+            "replace" => OnExisting::Replace,
+            _ => OnExisting::Merge,
+        };
+        let without = without.map(|removal| Arc::clone(&removal.0));
+        let copied =
+            self.verbs()?
+                .copy_thread(source_thread_id, target_thread_id, without, on_existing, progress);
+        Ok(PyCall::new(copied, |py, progress| match progress {
+            Err(Error::BeingDeleted) => object(py, (true, None::<CopyArgument>)),
+            progress => {
+                let left = progress?.map(|left| (left.begun, left.writes_done, left.after));
+                object(py, (false, left))
+            }
         }))
     }
 
     fn prune(&self, thread_id: String, shapes: &PyShapeBook) -> PyResult<PyCall> {
-        let removal = self.verbs()?.prune(thread_id, Arc::clone(&shapes.0));
-        Ok(PyCall::new(removal, |py, removal| {
-            learning(py, removal, |removal| {
-                Ok(object(py, PyRemoval(Arc::new(removal)))?.into_bound(py))
-            })
-        }))
+        Ok(removing(self.verbs()?.prune(thread_id, Arc::clone(&shapes.0))))
     }
 
     fn format(&self) -> PyResult<PyCall> {
@@ -309,6 +358,27 @@ impl PySqliteBackend {
         Ok(PyCall::new(verified, |py, verified| object(py, &verified?)))
     }
 
+    fn repair(&self, keys: Vec<KeyArgument>) -> PyResult<PyCall> {
+        let keys = keys.into_iter().map(checkpoint_key).collect();
+        Ok(PyCall::new(self.verbs()?.repair(keys), |py, repaired| {
+            let repaired = repaired?;
+            let done = (repaired.writes, repaired.threads, repaired.chunks);
+            object(py, (repaired.left, done))
+        }))
+    }
+
+    fn survey(&self) -> PyResult<PyCall> {
+        Ok(PyCall::new(self.verbs()?.survey(), |py, survey| {
+            object(py, PySurvey(Arc::new(survey?)))
+        }))
+    }
+
+    #[pyo3(signature = (survey, from_))]
+    fn salvage(&self, survey: &PySurvey, from_: usize) -> PyResult<PyCall> {
+        let salvaged = self.verbs()?.salvage(Arc::clone(&survey.0), from_);
+        Ok(PyCall::new(salvaged, |py, salvaged| object(py, &salvaged?)))
+    }
+
     fn thread_ids(&self, limit: usize) -> PyResult<PyCall> {
         let found = self.verbs()?.thread_ids(limit);
         Ok(PyCall::new(found, |py, found| object(py, found?)))
@@ -321,72 +391,12 @@ impl PySqliteBackend {
 
     fn write_thread(&self, thread_id: String, rows: Vec<RowArgument>) -> PyResult<PyCall> {
         let rows = rows.into_iter().map(|row| encoded_row(&thread_id, row)).collect();
-        Ok(acknowledged(self.verbs()?.write_thread(rows)))
+        Ok(stored(self.verbs()?.write_thread(rows)))
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let backend = self.verbs()?;
-        let Stats { writer, readers, wal } = py.detach(|| backend.stats());
-        let guard = lock_guard::counters();
-        let parts: [(&str, Vec<(&str, Bound<'py, PyAny>)>); 4] = [
-            (
-                "writer",
-                vec![
-                    ("groups", object(py, writer.groups)?.into_bound(py)),
-                    ("jobs", object(py, writer.jobs)?.into_bound(py)),
-                    ("largest_group", object(py, writer.largest_group)?.into_bound(py)),
-                    ("void_groups", object(py, writer.void_groups)?.into_bound(py)),
-                    ("queued", object(py, writer.queued)?.into_bound(py)),
-                    ("lock_waits", object(py, writer.lock_waits)?.into_bound(py)),
-                ],
-            ),
-            (
-                "readers",
-                vec![
-                    ("open", object(py, readers.open)?.into_bound(py)),
-                    ("idle", object(py, readers.idle)?.into_bound(py)),
-                    ("size", object(py, readers.size)?.into_bound(py)),
-                ],
-            ),
-            (
-                "wal",
-                vec![
-                    ("bytes", object(py, wal.bytes)?.into_bound(py)),
-                    ("pages", object(py, wal.pages)?.into_bound(py)),
-                    (
-                        "checkpointed_pages",
-                        object(py, wal.checkpointed_pages)?.into_bound(py),
-                    ),
-                    ("checkpoints", object(py, wal.checkpoints)?.into_bound(py)),
-                    ("blocked", object(py, wal.blocked)?.into_bound(py)),
-                ],
-            ),
-            (
-                "lock_guard",
-                vec![
-                    ("status", object(py, guard_status())?.into_bound(py)),
-                    ("files", object(py, guard.files)?.into_bound(py)),
-                    (
-                        "private_descriptors",
-                        object(py, guard.private_descriptors)?.into_bound(py),
-                    ),
-                    (
-                        "parked_descriptors",
-                        object(py, guard.parked_descriptors)?.into_bound(py),
-                    ),
-                    ("refused_locks", object(py, guard.refused_locks)?.into_bound(py)),
-                ],
-            ),
-        ];
-        let stats = PyDict::new(py);
-        for (name, figures) in parts {
-            let part = PyDict::new(py);
-            for (figure, value) in figures {
-                part.set_item(figure, value)?;
-            }
-            stats.set_item(name, part)?;
-        }
-        Ok(stats)
+        stats_of(py, py.detach(|| backend.stats()))
     }
 }
 
@@ -418,15 +428,6 @@ fn format_name(format: Format) -> &'static str {
     }
 }
 
-fn guard_status() -> &'static str {
-    match lock_guard::status() {
-        lock_guard::Status::Active => "active",
-        lock_guard::Status::Disabled => "disabled",
-        lock_guard::Status::Undecided => "undecided",
-        lock_guard::Status::Unsupported(reason) => reason,
-    }
-}
-
 /// A call that answers None.
 fn acknowledged(pending: Pending<()>) -> PyCall {
     PyCall::new(pending, |py, done| {
@@ -435,12 +436,45 @@ fn acknowledged(pending: Pending<()>) -> PyCall {
     })
 }
 
-fn object<'py, T: IntoPyObject<'py>>(py: Python<'py>, value: T) -> PyResult<Py<PyAny>>
+pub(super) fn object<'py, T: IntoPyObject<'py>>(py: Python<'py>, value: T) -> PyResult<Py<PyAny>>
 where
     PyErr: From<T::Error>,
 {
     use pyo3::BoundObject;
     Ok(value.into_pyobject(py)?.into_any().into_bound().unbind())
+}
+
+/// A call that stores: True if the thread is being deleted, and nothing was stored.
+fn stored(pending: Pending<()>) -> PyCall {
+    PyCall::new(pending, |py, done| match done {
+        Err(Error::BeingDeleted) => object(py, true),
+        done => {
+            done?;
+            object(py, false)
+        }
+    })
+}
+
+/// A slice of a deletion.
+fn deleting(pending: Pending<Deleted>) -> PyCall {
+    PyCall::new(pending, |py, deleted| {
+        let deleted = deleted?;
+        let rest = match deleted.rest {
+            Rest::None => None,
+            Rest::Unmarked => Some("unmarked"),
+            Rest::Marked => Some("marked"),
+        };
+        object(py, (rest, (deleted.checkpoints, deleted.writes, deleted.chunks)))
+    })
+}
+
+/// A call that finds what is to be removed.
+fn removing(pending: Pending<Removal>) -> PyCall {
+    PyCall::new(pending, |py, removal| {
+        learning(py, removal, |removal| {
+            Ok(object(py, PyRemoval(Arc::new(removal)))?.into_bound(py))
+        })
+    })
 }
 
 /// `(result, [])`, or `(None, [checkpoints])` for those that only their serializer can read: Python
@@ -485,8 +519,8 @@ impl PyGarbage {
     }
 }
 
-/// `(all writes are copied, (namespace, checkpoint) copied last)`.
-type CopyArgument = (bool, Option<(String, String)>);
+/// `(the target was looked at, all writes are copied, (namespace, checkpoint) copied last)`.
+type CopyArgument = (bool, bool, Option<(String, String)>);
 
 /// The outlines of checkpoints that only their serializer can read.
 #[pyclass(name = "ShapeBook", module = "langgraph_checkpoint_rust._core", frozen)]

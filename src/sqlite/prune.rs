@@ -22,16 +22,16 @@ use crate::model::{CheckpointKey, Removal, RemovalStep, TypedValue};
 use crate::shape::{Shape, ShapeBook, UNKNOWN_BYTES, VERSION_WITH_SENDS};
 
 /// One checkpoint of the tree.
-struct Node {
-    parent: Option<String>,
+pub(super) struct Node {
+    pub(super) parent: Option<String>,
     /// The root graph's checkpoint that this one's subgraph call started from.
-    root: Option<String>,
+    pub(super) root: Option<String>,
     /// Channels that count updates since their last delta snapshot.
     counters: HashSet<String>,
 }
 
 /// One namespace: its checkpoints by id, greatest last.
-type Namespace = BTreeMap<String, Node>;
+pub(super) type Namespace = BTreeMap<String, Node>;
 
 pub(super) fn prune(
     transaction: &ReadTransaction<'_>,
@@ -40,15 +40,7 @@ pub(super) fn prune(
 ) -> Result<Removal> {
     let connection = transaction.connection;
     let tree = read_tree(connection, thread_id)?;
-    let mut outlines = Outlines {
-        connection,
-        chunks: &transaction.chunks,
-        thread_id,
-        shapes,
-        known: HashMap::new(),
-        unknown: Vec::new(),
-        bytes: 0,
-    };
+    let mut outlines = Outlines::new(transaction, thread_id, shapes);
     let mut kept = HashMap::new();
     for (checkpoint_ns, namespace) in &tree {
         kept.insert(checkpoint_ns.as_str(), outlines.kept(checkpoint_ns, namespace)?);
@@ -92,7 +84,7 @@ pub(super) fn prune(
 
 /// Cuts the parents that go, then deletes what is not kept: a removal that stops half-way leaves no
 /// parent that is not there.
-fn sweep(
+pub(super) fn sweep(
     removal: &mut Removal,
     thread_id: &str,
     checkpoint_ns: &str,
@@ -121,7 +113,7 @@ fn sweep(
         .extend(gone.map(|id| RemovalStep::Checkpoint(key(id))));
 }
 
-fn read_tree(connection: &Connection, thread_id: &str) -> Result<BTreeMap<String, Namespace>> {
+pub(super) fn read_tree(connection: &Connection, thread_id: &str) -> Result<BTreeMap<String, Namespace>> {
     let mut tree: BTreeMap<String, Namespace> = BTreeMap::new();
     let mut statement = connection.prepare_cached(sql::SELECT_TREE)?;
     let mut rows = statement.query([thread_id])?;
@@ -146,19 +138,45 @@ fn names(object: Option<&str>) -> HashSet<String> {
 }
 
 /// Reads the outlines of checkpoints, each at most once.
-struct Outlines<'a> {
+pub(super) struct Outlines<'a> {
     connection: &'a Connection,
     chunks: &'a Chunks<'a>,
     thread_id: &'a str,
     shapes: &'a ShapeBook,
     known: HashMap<(String, String), Shape>,
-    unknown: Vec<TypedValue>,
+    /// Those that only their serializer can read.
+    pub(super) unknown: Vec<TypedValue>,
     bytes: usize,
 }
 
-impl Outlines<'_> {
+impl<'a> Outlines<'a> {
+    pub(super) fn new(
+        transaction: &'a ReadTransaction<'_>,
+        thread_id: &'a str,
+        shapes: &'a ShapeBook,
+    ) -> Self {
+        Self {
+            connection: transaction.connection,
+            chunks: &transaction.chunks,
+            thread_id,
+            shapes,
+            known: HashMap::new(),
+            unknown: Vec::new(),
+            bytes: 0,
+        }
+    }
+
     fn kept(&mut self, checkpoint_ns: &str, namespace: &Namespace) -> Result<HashSet<String>> {
-        let mut kept = with_descendants(namespace);
+        self.with_needs(checkpoint_ns, namespace, with_descendants(namespace))
+    }
+
+    /// Checkpoints, and those that reading them needs.
+    pub(super) fn with_needs(
+        &mut self,
+        checkpoint_ns: &str,
+        namespace: &Namespace,
+        mut kept: HashSet<String>,
+    ) -> Result<HashSet<String>> {
         for checkpoint_id in kept.clone() {
             let Some(node) = namespace.get(&checkpoint_id) else {
                 continue;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::params;
 
+use super::admission::Admission;
 use super::job::{Job, Order, TypedJob};
 use super::prepared::Prepared;
 use super::shared::Shared;
@@ -17,6 +18,7 @@ use crate::pending::Done;
 /// The job that stores a checkpoint, and remembers its chunks once they are committed.
 pub(super) fn job(
     checkpoint: EncodedCheckpoint,
+    admission: Admission,
     shared: &Shared,
     order: Order,
     done: Done<()>,
@@ -26,7 +28,10 @@ pub(super) fn job(
     let mut put = Put::new(checkpoint, shared);
     Box::new(TypedJob {
         order,
-        work: move |transaction: &WriteTransaction<'_>| put.run(transaction),
+        work: move |transaction: &WriteTransaction<'_>| {
+            admission.checkpoint(transaction, &put.checkpoint)?;
+            put.run(transaction)
+        },
         value: None,
         done: Box::new(move |stored: Result<Option<Known>>| {
             done(stored.map(|known| chunks.set(&key.thread_id, &key.checkpoint_ns, known)));
@@ -52,6 +57,10 @@ impl Put {
             put.prepared.divide(&binding(&put.checkpoint));
         }
         put
+    }
+
+    pub(super) fn thread_id(&self) -> &str {
+        &self.checkpoint.key.thread_id
     }
 
     /// What is known of the namespace once this is committed.

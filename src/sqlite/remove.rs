@@ -17,16 +17,11 @@ pub(super) fn remove(transaction: &WriteTransaction<'_>, removal: &Removal, from
     for step in removal.steps.iter().skip(from) {
         match step {
             RemovalStep::CutParent(key, parent) => {
-                if !rebind::cut_parent(connection, key, parent)? {
-                    connection.prepare_cached(sql::CUT_PARENT)?.execute(params![
-                        key.thread_id,
-                        key.checkpoint_ns,
-                        key.checkpoint_id,
-                        parent
-                    ])?;
-                }
+                rebind::cut_any_parent(connection, key, parent)?;
             }
-            RemovalStep::Checkpoint(key) => delete_checkpoint(connection, key)?,
+            RemovalStep::Checkpoint(key) => {
+                delete_checkpoint(connection, key)?;
+            }
             RemovalStep::NamespaceWrites {
                 thread_id,
                 checkpoint_ns,
@@ -43,14 +38,14 @@ pub(super) fn remove(transaction: &WriteTransaction<'_>, removal: &Removal, from
     Ok(done)
 }
 
-/// Removes one checkpoint and the writes stored at it.
-pub(super) fn delete_checkpoint(connection: &Connection, key: &CheckpointKey) -> Result<()> {
-    for statement in [sql::DELETE_CHECKPOINT_WRITES, sql::DELETE_CHECKPOINT] {
-        connection.prepare_cached(statement)?.execute(params![
-            key.thread_id,
-            key.checkpoint_ns,
-            key.checkpoint_id
-        ])?;
-    }
-    Ok(())
+/// Removes one checkpoint and the writes stored at it; how many those were.
+pub(super) fn delete_checkpoint(connection: &Connection, key: &CheckpointKey) -> Result<usize> {
+    let place = params![key.thread_id, key.checkpoint_ns, key.checkpoint_id];
+    let writes = connection
+        .prepare_cached(sql::DELETE_CHECKPOINT_WRITES)?
+        .execute(place)?;
+    connection
+        .prepare_cached(sql::DELETE_CHECKPOINT)?
+        .execute(place)?;
+    Ok(writes)
 }
