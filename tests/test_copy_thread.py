@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from helpers import OTHER_TASK, TASK, Verbs, checkpoint_of, config_of, put_chain, rows
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
@@ -25,6 +26,7 @@ def without_thread(found: list[tuple[Any, ...]], thread_id: str) -> list[tuple[A
     return [row[1:] for row in found if row[0] == thread_id]
 
 
+@pytest.mark.interop
 def test_the_copy_equals_the_source_row_by_row(path: Path, make_saver: Any) -> None:
     saver = make_saver()
     fill(saver)

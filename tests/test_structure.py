@@ -23,19 +23,28 @@ MOST_LINES = 600
 LONGER: dict[str, int] = {}
 
 PARTS = {
-    "pending_sends",
-    "remove",
-    "integrity",
-    "thread_ids",
-    "read_thread",
-    "write_thread",
-    "finish_deletions",
-    "scrub",
     "acquire_lease",
+    "chunked_threads",
+    "convert",
+    "count_rows",
+    "finish_deletions",
+    "format",
+    "garbage",
+    "integrity",
+    "pending_sends",
+    "read_thread",
+    "rebuild",
     "release_lease",
-    "select",
-    "survey",
+    "remove",
     "salvage",
+    "scrub",
+    "select",
+    "storage",
+    "survey",
+    "sweep",
+    "thread_ids",
+    "vacuum",
+    "write_thread",
 }
 """Verbs of the native half that are a part of what users call: `list`, `prune`, `verify`, `import_thread`, ..."""
 

@@ -9,10 +9,11 @@ use std::ops::Range;
 
 use super::cache::Ids;
 use super::cut::{Cutter, LEAST};
+use super::frame::compress;
 use super::recipe::{Inline, Op};
 use super::seal::{Binding, Seal, Sealer};
 use super::{Hash, leaf_hash, node_hash};
-use crate::model::Blob;
+use crate::model::{Blob, Compression};
 use crate::msgpack::Walker;
 
 /// References of a body from which on they are grouped into nodes. A node ends where a leaf's hash says
@@ -37,11 +38,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The length from which a value becomes a body. A write is stored once: it pays where the
-    /// checkpoint will hold the same leaves, which takes values of several leaves.
-    fn least_body(self) -> usize {
+    /// The length below which a value stays inline as a whole. A write is stored once: to divide it pays
+    /// where the checkpoint will hold the same leaves, which takes several.
+    fn least(self) -> usize {
         match self {
-            Self::Checkpoint => LEAST,
+            Self::Checkpoint => 4 * LEAST,
             Self::Write => 8 * LEAST,
         }
     }
@@ -78,6 +79,8 @@ pub(crate) struct Leaf {
     open: bool,
     /// The first element end from its end on.
     element_end: usize,
+    /// Its bytes as a zstd frame, of a new leaf that is to be compressed.
+    pub(crate) frame: Option<Vec<u8>>,
 }
 
 /// Leaves in a row.
@@ -90,7 +93,13 @@ pub(crate) struct Node {
 
 impl Draft {
     /// Divides a value; `previous` is the one that it may resemble.
-    pub(crate) fn new(kind: Kind, tag: &str, value: Blob, previous: Option<&Self>) -> Self {
+    pub(crate) fn new(
+        kind: Kind,
+        tag: &str,
+        value: Blob,
+        previous: Option<&Self>,
+        compression: Compression,
+    ) -> Self {
         let mut draft = Self {
             tag: tag.to_owned(),
             value: value.clone(),
@@ -106,6 +115,11 @@ impl Draft {
                 Some((previous, previous.bodies.iter().find(same)?))
             });
             draft.divide(name, range, raw, old);
+        }
+        if compression == Compression::Zstd {
+            for leaf in draft.leaves.iter_mut().filter(|leaf| leaf.old.is_none()) {
+                leaf.frame = compress(&bytes[leaf.range.clone()]);
+            }
         }
         draft
     }
@@ -146,7 +160,7 @@ impl Draft {
     /// What the recipe holds itself.
     pub(crate) fn inline(&self) -> Inline<'_> {
         if self.bodies.is_empty() {
-            return Inline::new(self.value.as_slice().into());
+            return Inline::whole(self.value.as_slice());
         }
         let mut bytes = Vec::new();
         for op in self.layout() {
@@ -268,6 +282,7 @@ impl Draft {
                 old: found,
                 open: false,
                 element_end: range.start.saturating_add(element_end),
+                frame: None,
             });
             expected = found.map(|index| index + 1).or(expected);
             at = end;
@@ -306,6 +321,7 @@ impl Draft {
             old: None,
             open: true,
             element_end: rest.end,
+            frame: None,
         });
         rest.end
     }
@@ -320,6 +336,7 @@ impl Draft {
             old: Some(index),
             open: leaf.open,
             element_end: start.saturating_add(distance),
+            frame: None,
         });
     }
 
@@ -382,8 +399,7 @@ type Found = (Range<usize>, Range<usize>, bool);
 
 /// The name, range and rawness of what is long enough to be cut.
 fn bodies(kind: Kind, tag: &str, value: &[u8]) -> Vec<Found> {
-    let least = kind.least_body();
-    if value.len() < least {
+    if value.len() < kind.least() {
         return Vec::new();
     }
     if tag != "msgpack" {
@@ -391,11 +407,11 @@ fn bodies(kind: Kind, tag: &str, value: &[u8]) -> Vec<Found> {
     }
     let mut found = Vec::new();
     let walked = match kind {
-        Kind::Checkpoint => checkpoint_bodies(value, least, &mut found),
+        Kind::Checkpoint => checkpoint_bodies(value, &mut found),
         Kind::Write => {
             let mut walker = Walker::new(value);
             let raw = walker.strip_head();
-            push_body(&mut found, 0..0, walker.position()..value.len(), raw, least);
+            push_body(&mut found, 0..0, walker.position()..value.len(), raw);
             Some(())
         }
     };
@@ -405,33 +421,32 @@ fn bodies(kind: Kind, tag: &str, value: &[u8]) -> Vec<Found> {
     found
 }
 
-fn checkpoint_bodies(value: &[u8], least: usize, found: &mut Vec<Found>) -> Option<()> {
+fn checkpoint_bodies(value: &[u8], found: &mut Vec<Found>) -> Option<()> {
     let mut walker = Walker::new(value);
     for _ in 0..walker.map_length()? {
         let key = walker.text()?;
         if key == b"channel_values" {
             for _ in 0..walker.map_length()? {
-                entry(&mut walker, value, least, found)?;
+                entry(&mut walker, value, found)?;
             }
         } else {
             let name = walker.position() - key.len()..walker.position();
-            entry_value(&mut walker, value, name, least, found)?;
+            entry_value(&mut walker, value, name, found)?;
         }
     }
     walker.is_at_end().then_some(())
 }
 
-fn entry(walker: &mut Walker<'_>, value: &[u8], least: usize, found: &mut Vec<Found>) -> Option<()> {
+fn entry(walker: &mut Walker<'_>, value: &[u8], found: &mut Vec<Found>) -> Option<()> {
     let length = walker.text()?.len();
     let name = walker.position() - length..walker.position();
-    entry_value(walker, value, name, least, found)
+    entry_value(walker, value, name, found)
 }
 
 fn entry_value(
     walker: &mut Walker<'_>,
     value: &[u8],
     name: Range<usize>,
-    least: usize,
     found: &mut Vec<Found>,
 ) -> Option<()> {
     let start = walker.position();
@@ -440,12 +455,15 @@ fn entry_value(
     let mut head = Walker::new(&value[..end]);
     head.seek(start);
     let raw = head.strip_head();
-    push_body(found, name, head.position()..end, raw, least);
+    push_body(found, name, head.position()..end, raw);
     Some(())
 }
 
-fn push_body(found: &mut Vec<Found>, name: Range<usize>, range: Range<usize>, raw: bool, least: usize) {
-    if range.len() >= least {
+fn push_body(found: &mut Vec<Found>, name: Range<usize>, range: Range<usize>, raw: bool) {
+    if range.len() >= LEAST {
         found.push((name, range, raw));
     }
 }
+
+#[cfg(test)]
+mod tests;

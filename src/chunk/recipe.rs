@@ -1,9 +1,9 @@
 //! The bytes of a recipe: `docs/format.md`.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::ops::Range;
 
+use super::frame::{compress, decompress};
 use super::seal::Seal;
 
 /// The version of the format, the first byte.
@@ -12,12 +12,9 @@ const VERSION: u8 = 1;
 const COMPRESSED: u8 = 1;
 
 /// Inline bytes below this are not compressed: a frame has a head of its own.
-const LEAST_COMPRESSED: usize = 256;
+const LEAST_COMPRESSED: usize = 512;
 /// Inline bytes above this are not compressed, so that a forged length allocates no more.
 const MOST_COMPRESSED: usize = 1 << 20;
-/// zstd's fastest ordinary level.
-const LEVEL: i32 = 1;
-
 /// A value as it is stored.
 #[derive(Debug)]
 pub(crate) struct Recipe<'a> {
@@ -55,7 +52,7 @@ pub(crate) struct Skeleton {
     pub(crate) bodies: Vec<(Range<usize>, Range<usize>)>,
 }
 
-/// The inline bytes, compressed where that saves an eighth.
+/// The inline bytes; beside chunks, compressed where that saves an eighth.
 #[derive(Debug)]
 pub(crate) struct Inline<'a> {
     length: usize,
@@ -71,17 +68,20 @@ pub(crate) enum Unreadable {
     Damaged,
 }
 
-thread_local! {
-    /// A compressor's tables are not made anew for each value.
-    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
-}
-
 impl<'a> Inline<'a> {
+    /// Of a value that is small: what it costs to compress shows, what it saves does not.
+    pub(crate) fn whole(bytes: &'a [u8]) -> Self {
+        Self {
+            length: bytes.len(),
+            stored: bytes.into(),
+            compressed: false,
+        }
+    }
+
     pub(crate) fn new(bytes: Cow<'a, [u8]>) -> Self {
         let length = bytes.len();
         if (LEAST_COMPRESSED..=MOST_COMPRESSED).contains(&length)
             && let Some(frame) = compress(&bytes)
-            && frame.len() < length - length / 8
         {
             return Self {
                 length,
@@ -104,21 +104,11 @@ impl<'a> Inline<'a> {
         if self.length > MOST_COMPRESSED {
             return Err(Unreadable::Damaged);
         }
-        zstd::bulk::decompress(&self.stored, self.length)
-            .ok()
+        decompress(&self.stored, self.length)
             .filter(|bytes| bytes.len() == self.length)
             .map(Cow::Owned)
             .ok_or(Unreadable::Damaged)
     }
-}
-
-fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
-    COMPRESSOR.with_borrow_mut(|compressor| {
-        if compressor.is_none() {
-            *compressor = zstd::bulk::Compressor::new(LEVEL).ok();
-        }
-        compressor.as_mut()?.compress(bytes).ok()
-    })
 }
 
 impl<'a> Recipe<'a> {

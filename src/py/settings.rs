@@ -5,6 +5,7 @@ use std::time::Duration;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::model::Compression;
 use crate::sqlite::{
     AutoVacuum, FormatChoice, JournalMode, OnConflict, OnDeletedThread, OnForeignSqlite, Settings,
     Synchronous, TempStore,
@@ -35,6 +36,7 @@ pub(super) struct PySettings {
     format: String,
     on_deleted_thread: String,
     on_conflict: String,
+    compression: String,
 }
 
 impl TryFrom<PySettings> for Settings {
@@ -108,6 +110,10 @@ impl TryFrom<PySettings> for Settings {
             on_conflict: word(
                 &settings.on_conflict,
                 &[("fork", OnConflict::Fork), ("raise", OnConflict::Raise)],
+            )?,
+            compression: word(
+                &settings.compression,
+                &[("none", Compression::None), ("zstd", Compression::Zstd)],
             )?,
         })
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::model::Format;
+use crate::model::{Compression, Format};
 
 /// How SQLite journals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,8 @@ pub struct Settings {
     pub on_deleted_thread: OnDeletedThread,
     /// What to do about a put whose parent is not the newest checkpoint.
     pub on_conflict: OnConflict,
+    /// How new chunks are kept.
+    pub compression: Compression,
 }
 
 /// What to do about a run that began before its thread was deleted.
@@ -298,6 +300,7 @@ impl Default for Settings {
             format: FormatChoice::Auto,
             on_deleted_thread: OnDeletedThread::Allow,
             on_conflict: OnConflict::Fork,
+            compression: Compression::None,
         }
     }
 }

@@ -30,7 +30,9 @@ pub(super) fn integrity(transaction: &ReadTransaction<'_>) -> Result<Vec<String>
         }
     }
     complaints.retain(|line| line != "ok");
-    if complaints.is_empty() && schema::format(transaction.connection)? != Format::Interop {
+    if complaints.is_empty()
+        && schema::format(transaction.connection, schema::Access::Read)? != Format::Interop
+    {
         let lost: i64 = transaction
             .connection
             .query_row(sql::COUNT_LOST_CHUNKS, [], |row| row.get(0))?;
