@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from langgraph_checkpoint_rust._bridge import Steps
-    from langgraph_checkpoint_rust._core import Copying, Survey
+    from langgraph_checkpoint_rust._core import Copying
 
     Progress: TypeAlias = Callable[[int, int], object] | None
     StrPath: TypeAlias = str | os.PathLike[str]
@@ -127,16 +127,13 @@ class MaintenanceVerbs(Saver):
 
     def _verify(self, progress: Callable[[int], object] | None) -> Steps[VerifyReport]:
         yield from self._open()
-        backend = self._store.backend
-        integrity = yield backend.integrity()
+        integrity = tuple((yield self._store.backend.integrity()))
         if integrity:
-            survey = yield backend.survey()
+            report = yield from self._verify_damaged(integrity, progress)
+            if report.damaged:
+                return report
         checkpoints = writes = 0
         found: tuple[list[Finding], ...] = ([], [], [])
-        if integrity:
-            # Keys that the index alone still knows.
-            found[0].extend(Finding(*fields) for fields in survey.lost)
-            yield from self._verify_survey(survey, found[0])
         after = None
         while True:
             more, more_writes, *findings, after = yield self._store.backend.verify(after)
@@ -149,11 +146,26 @@ class MaintenanceVerbs(Saver):
             if after is None:
                 break
         orphans = yield from self._verify_chunks(found[0])
-        damaged = tuple(dict.fromkeys(found[0]))
-        parents, early = map(tuple, found[1:])
-        return VerifyReport(checkpoints, writes, tuple(integrity), damaged, parents, early, tuple(orphans))
+        damaged, parents, early = map(tuple, found)
+        return VerifyReport(checkpoints, writes, integrity, damaged, parents, early, orphans)
 
-    def _verify_chunks(self, damaged: list[Finding]) -> Steps[list[Finding]]:
+    def _verify_damaged(
+        self, integrity: tuple[str, ...], progress: Callable[[int], object] | None
+    ) -> Steps[VerifyReport]:
+        """Reads what is left of a damaged file, by row; the index names what was on lost pages."""
+        survey = yield self._store.backend.survey()
+        damaged = [Finding(*fields) for fields in survey.lost]
+        checkpoints = writes = place = 0
+        while place < len(survey):
+            _, rows, lost, place = yield self._store.backend.salvage(survey, place)
+            damaged.extend(Finding(*fields) for fields in lost)
+            checkpoints += sum(row[2] is not None for row in rows)
+            writes += sum(len(row[3]) for row in rows)
+            if progress is not None:
+                progress(checkpoints)
+        return VerifyReport(checkpoints, writes, integrity, tuple(dict.fromkeys(damaged)))
+
+    def _verify_chunks(self, damaged: list[Finding]) -> Steps[tuple[Finding, ...]]:
         """The threads with chunks that nothing refers to."""
         orphans: list[Finding] = []
         last = ""
@@ -163,7 +175,7 @@ class MaintenanceVerbs(Saver):
                 if count:
                     orphans.append(Finding(thread_id, "", "", f"{count} chunks that nothing refers to"))
             last = threads[-1]
-        return orphans
+        return tuple(orphans)
 
     def _count_garbage(self, thread_id: str, damaged: list[Finding]) -> Steps[int]:
         try:
@@ -172,13 +184,6 @@ class MaintenanceVerbs(Saver):
             if not any(known.thread_id == thread_id for known in damaged):
                 damaged.append(Finding(thread_id, "", "", str(error)))
             return 0
-
-    def _verify_survey(self, survey: Survey, damaged: list[Finding]) -> Steps[None]:
-        """Reads what is left of a damaged file, row by row."""
-        place = 0
-        while place < len(survey):
-            _, _, lost, place = yield self._store.backend.salvage(survey, place)
-            damaged.extend(Finding(*fields) for fields in lost)
 
 
 def _carry_out(copying: Copying, progress: Progress) -> CopyReport:

@@ -13,6 +13,7 @@ use super::engine::ReadTransaction;
 use super::row;
 use super::slice::Slice;
 use super::statements::maintenance as sql;
+use super::verify::damage;
 use crate::chunk::Binding;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -240,13 +241,19 @@ fn read_place(
     };
     if let Some(rowid) = place.checkpoint {
         match read_checkpoint(reader, key, rowid) {
-            Ok(tuple) => row.checkpoint = Some(tuple),
+            Ok(tuple) => match damage(&tuple.value) {
+                None => row.checkpoint = Some(tuple),
+                Some(detail) => found("the checkpoint", row::damaged(key, &detail))?,
+            },
             Err(error) => found("the checkpoint", error)?,
         }
     }
     for rowid in &place.writes {
         match read_write(reader, key, *rowid) {
-            Ok(write) => row.writes.push(write),
+            Ok(write) => match damage(&write.write.value) {
+                None => row.writes.push(write),
+                Some(detail) => found("a write", row::damaged(key, &detail))?,
+            },
             Err(error) => found("a write", error)?,
         }
     }

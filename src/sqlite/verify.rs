@@ -154,7 +154,7 @@ fn look(transaction: &ReadTransaction<'_>, row: &ThreadRow, verified: &mut Verif
 }
 
 /// What is wrong with a value. A tag that only its serializer knows is taken as it is.
-fn damage(value: &TypedValue) -> Option<String> {
+pub(super) fn damage(value: &TypedValue) -> Option<String> {
     let bytes = value.payload.as_slice();
     match (value.tag.as_deref(), &value.payload) {
         (None, _) => Some("it has no type tag".to_owned()),
