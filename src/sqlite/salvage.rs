@@ -34,9 +34,11 @@ pub(super) fn survey(transaction: &ReadTransaction<'_>) -> Result<Survey> {
     let mut survey = Survey::default();
     let mut places: BTreeMap<CheckpointKey, RowPlace> = BTreeMap::new();
     let mut lost: BTreeMap<CheckpointKey, String> = BTreeMap::new();
+    let checkpoints = (sql::CHECKPOINTS_BY_KEY, sql::CHECKPOINTS_BY_KEY_BACK);
+    let writes = (sql::WRITES_BY_KEY, sql::WRITES_BY_KEY_BACK);
     for (is_write, by_rowid, by_key) in [
-        (false, sql::CHECKPOINTS_BY_ROWID, sql::CHECKPOINTS_BY_KEY),
-        (true, sql::WRITES_BY_ROWID, sql::WRITES_BY_KEY),
+        (false, sql::CHECKPOINTS_BY_ROWID, checkpoints),
+        (true, sql::WRITES_BY_ROWID, writes),
     ] {
         let mut found = Vec::new();
         survey.gaps += walk_rowids(connection, by_rowid, &mut found)?;
@@ -117,7 +119,7 @@ fn walk_rowids(connection: &Connection, select: &str, found: &mut Vec<(i64, Full
 /// cannot be read.
 fn walk_keys(
     connection: &Connection,
-    select: &str,
+    (select, select_back): (&str, &str),
     known: &[(i64, FullKey)],
     indexed: &mut Vec<(i64, FullKey)>,
 ) -> Result<()> {
@@ -136,7 +138,7 @@ fn walk_keys(
             Err(error) if error.is_damage() => {}
             Err(error) => return Err(error),
         }
-        if let Some((_, last)) = indexed.last()
+        if let Some((_, last)) = indexed.iter().max_by(|left, right| left.1.cmp(&right.1))
             && *last > after
         {
             after = last.clone();
@@ -155,6 +157,19 @@ fn walk_keys(
         match readable {
             Some((_, key)) => after = key.clone(),
             None => return Ok(()),
+        }
+        // What is before it on the same page.
+        let (key, task_id, index) = &after;
+        let place = params![
+            key.thread_id,
+            key.checkpoint_ns,
+            key.checkpoint_id,
+            task_id,
+            index
+        ];
+        match read_on(connection, select_back, place, indexed) {
+            Err(error) if !error.is_damage() => return Err(error),
+            _ => {}
         }
     }
 }
@@ -206,12 +221,35 @@ pub(super) fn salvage(transaction: &ReadTransaction<'_>, survey: &Survey, from: 
         }
         salvaged.next += 1;
         let row = read_place(&reader, key, place, &mut salvaged.lost)?;
+        if survey.gaps > 0 {
+            salvaged.lost.extend(missing(survey, place, &row));
+        }
         bytes += row.bytes();
         if row.checkpoint.is_some() || !row.writes.is_empty() {
             salvaged.rows.push(row);
         }
     }
     Ok(salvaged)
+}
+
+/// What must have been there, as what is left tells.
+fn missing(survey: &Survey, place: &RowPlace, row: &ThreadRow) -> Option<Finding> {
+    if place.checkpoint.is_none() {
+        return Some(Finding {
+            key: row.key.clone(),
+            detail: "writes are there, and their checkpoint is not".to_owned(),
+        });
+    }
+    let parent = row.checkpoint.as_ref()?.parent_checkpoint_id.as_ref()?;
+    let key = CheckpointKey {
+        checkpoint_id: parent.clone(),
+        ..row.key.clone()
+    };
+    let is_there = survey.places.binary_search_by(|(other, _)| other.cmp(&key));
+    is_there.is_err().then(|| Finding {
+        key,
+        detail: "a checkpoint names it as its parent, and it is not there".to_owned(),
+    })
 }
 
 fn read_place(

@@ -55,6 +55,18 @@ FROM writes INDEXED BY sqlite_autoindex_writes_1
 WHERE (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) > (?1, ?2, ?3, ?4, ?5)
 ORDER BY thread_id, checkpoint_ns, checkpoint_id, task_id, idx";
 
+/// The same before a key, backwards.
+pub(in crate::sqlite) const CHECKPOINTS_BY_KEY_BACK: &str = "
+SELECT rowid, thread_id, checkpoint_ns, checkpoint_id, '', 0
+FROM checkpoints INDEXED BY sqlite_autoindex_checkpoints_1
+WHERE (thread_id, checkpoint_ns, checkpoint_id) < (?1, ?2, ?3) AND ?4 IS NOT NULL AND ?5 IS NOT NULL
+ORDER BY thread_id DESC, checkpoint_ns DESC, checkpoint_id DESC LIMIT 1024";
+pub(in crate::sqlite) const WRITES_BY_KEY_BACK: &str = "
+SELECT rowid, thread_id, checkpoint_ns, checkpoint_id, task_id, idx
+FROM writes INDEXED BY sqlite_autoindex_writes_1
+WHERE (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) < (?1, ?2, ?3, ?4, ?5)
+ORDER BY thread_id DESC, checkpoint_ns DESC, checkpoint_id DESC, task_id DESC, idx DESC LIMIT 1024";
+
 pub(in crate::sqlite) const CHECKPOINT_OF_ROWID: &str =
     "SELECT parent_checkpoint_id, type, checkpoint, metadata FROM checkpoints WHERE rowid = ?1";
 
