@@ -77,6 +77,7 @@ impl PySqliteBackend {
         Ok(stored(self.verbs()?.put(checkpoint, lease)))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the stub names them")]
     fn put_writes(
         &self,
         key: KeyArgument,

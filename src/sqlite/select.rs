@@ -1,6 +1,6 @@
 //! `select`: which checkpoints of a thread a copy of a part of it leaves out.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::engine::ReadTransaction;
@@ -18,7 +18,7 @@ pub(super) fn select(
     shapes: &ShapeBook,
 ) -> Result<Removal> {
     let tree = if transaction.hides(thread_id) {
-        Default::default()
+        BTreeMap::new()
     } else {
         read_tree(transaction.connection, thread_id)?
     };
