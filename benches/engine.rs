@@ -109,15 +109,21 @@ impl Pair {
 
     fn fill(&self, rows: u64, bytes: &[u8]) {
         for number in 0..rows {
-            self.engine.put(checkpoint(number, bytes)).wait().unwrap();
-            self.engine.put_writes(writes(number, b"small")).wait().unwrap();
+            self.engine.put(checkpoint(number, bytes), None).wait().unwrap();
+            self.engine
+                .put_writes(writes(number, b"small"), None)
+                .wait()
+                .unwrap();
             bare_put(&self.bare, &checkpoint(number, bytes));
             bare_put_writes(&self.bare, &writes(number, b"small"));
         }
     }
 
     fn empty(&self) {
-        self.engine.delete_thread(THREAD.to_owned()).wait().unwrap();
+        self.engine
+            .delete_thread(THREAD.to_owned(), false)
+            .wait()
+            .unwrap();
         self.bare
             .execute_batch("DELETE FROM checkpoints; DELETE FROM writes")
             .unwrap();
@@ -245,7 +251,7 @@ fn put(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("engine", size), |bencher| {
             bencher.iter_custom(|iterations| {
                 batches(&pair, iterations, |number| {
-                    pair.engine.put(checkpoint(number, &bytes)).wait().unwrap();
+                    pair.engine.put(checkpoint(number, &bytes), None).wait().unwrap();
                 })
             });
         });
@@ -266,7 +272,10 @@ fn put_writes(criterion: &mut Criterion) {
     group.bench_function("engine", |bencher| {
         bencher.iter_custom(|iterations| {
             batches(&pair, iterations, |number| {
-                pair.engine.put_writes(writes(number, &bytes)).wait().unwrap();
+                pair.engine
+                    .put_writes(writes(number, &bytes), None)
+                    .wait()
+                    .unwrap();
             })
         });
     });
@@ -305,7 +314,7 @@ fn put_then_get_tuple(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("engine", size), |bencher| {
             bencher.iter_custom(|iterations| {
                 batches(&pair, iterations, |number| {
-                    pair.engine.put(checkpoint(number, &bytes)).wait().unwrap();
+                    pair.engine.put(checkpoint(number, &bytes), None).wait().unwrap();
                     latest(&pair.engine);
                 })
             });

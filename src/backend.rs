@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::model::{
-    CheckpointKey, Conversion, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedRow, EncodedWrites,
-    Format, Garbage, HistoryPage, Keep, ListFilter, Opened, Page, Pages, Removal, Stats, Storage,
-    StoredTuple, StoredWrite, SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage, Vacuumed,
-    Verified,
+    CheckpointKey, Conversion, CopyProgress, Deleted, DeltaHistory, EncodedCheckpoint, EncodedRow,
+    EncodedWrites, Format, Garbage, HistoryPage, Keep, Leased, ListFilter, OnExisting, Opened, Page, Pages,
+    Removal, Repaired, Salvaged, Scrubbed, Selection, Stats, Storage, StoredTuple, StoredWrite, Survey,
+    SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage, Vacuumed, Verified,
 };
 use crate::pending::Pending;
 use crate::retention::{Policy, Run, Term};
@@ -29,11 +29,12 @@ pub trait Backend: Send + Sync {
     /// Figures of the store.
     fn stats(&self) -> Stats;
 
-    /// Stores a checkpoint, replacing one with the same key.
-    fn put(&self, checkpoint: EncodedCheckpoint) -> Pending<()>;
+    /// Stores a checkpoint, replacing one with the same key. Fails with `BeingDeleted` if the thread is, and
+    /// if the caller's lease of the thread is lost.
+    fn put(&self, checkpoint: EncodedCheckpoint, lease: Option<String>) -> Pending<()>;
 
-    /// Stores all writes of a call, or none.
-    fn put_writes(&self, writes: EncodedWrites) -> Pending<()>;
+    /// Stores all writes of a call, or none. Fails as `put` does.
+    fn put_writes(&self, writes: EncodedWrites, lease: Option<String>) -> Pending<()>;
 
     /// The checkpoint with this id, or the newest of the namespace.
     fn get_tuple(
@@ -49,17 +50,36 @@ pub trait Backend: Send + Sync {
     /// A page of at most `limit` tuples that sort after `after`.
     fn list(&self, filter: ListFilter, after: Option<CheckpointKey>, limit: usize) -> Pending<Page>;
 
-    /// Removes a slice of a thread; true if something is left.
-    fn delete_thread(&self, thread_id: String) -> Pending<bool>;
+    /// Deletes a slice of a thread, overwriting it if asked.
+    fn delete_thread(&self, thread_id: String, overwrite: bool) -> Pending<Deleted>;
+
+    /// Deletes a slice of what is left of deletions that no reader sees.
+    fn finish_deletions(&self) -> Pending<Deleted>;
+
+    /// Empties the log of what was written.
+    fn scrub(&self) -> Pending<Scrubbed>;
+
+    /// Takes or renews the lease of a thread.
+    fn acquire_lease(&self, thread_id: String, token: String, milliseconds: i64) -> Pending<Leased>;
+
+    /// Gives the lease of a thread back.
+    fn release_lease(&self, thread_id: String, token: String) -> Pending<()>;
 
     /// Finds the checkpoints whose metadata names one of the runs.
     fn delete_for_runs(&self, run_ids: Vec<String>) -> Pending<Removal>;
 
-    /// Copies a slice of a thread; what to go on from, `None` at the end.
+    /// Finds the checkpoints that a copy of a part of a thread leaves out. Fails with `NeedShapes` as
+    /// `prune` does.
+    fn select(&self, thread_id: String, selection: Selection, shapes: Arc<ShapeBook>) -> Pending<Removal>;
+
+    /// Copies a slice of a thread, or of a part of it; what to go on from, `None` at the end. Fails with
+    /// `BeingDeleted` if one of the threads is.
     fn copy_thread(
         &self,
         source_thread_id: String,
         target_thread_id: String,
+        without: Option<Arc<Removal>>,
+        on_existing: OnExisting,
         progress: CopyProgress,
     ) -> Pending<Option<CopyProgress>>;
 
@@ -160,6 +180,14 @@ pub trait Backend: Send + Sync {
         before: Option<String>,
         limit: usize,
     ) -> Pending<HistoryPage>;
+    /// Deletes a slice of what nothing needs, writes at `keys` among them, and makes missing rows anew.
+    fn repair(&self, keys: Vec<CheckpointKey>) -> Pending<Repaired>;
+
+    /// Finds what is left of a damaged store.
+    fn survey(&self) -> Pending<Survey>;
+
+    /// Reads a page of what a survey found, from a place of it on.
+    fn salvage(&self, survey: Arc<Survey>, from: usize) -> Pending<Salvaged>;
 
     /// The first threads, at most `limit`.
     fn thread_ids(&self, limit: usize) -> Pending<Vec<String>>;
@@ -167,6 +195,7 @@ pub trait Backend: Send + Sync {
     /// A page of a thread's rows as they are stored.
     fn read_thread(&self, thread_id: String, after: Option<(String, String)>) -> Pending<ThreadPage>;
 
-    /// Stores rows, replacing those with the same keys: all of them, or none.
+    /// Stores rows, replacing those with the same keys: all of them, or none. Fails with `BeingDeleted` if
+    /// the thread is.
     fn write_thread(&self, rows: Vec<EncodedRow>) -> Pending<()>;
 }

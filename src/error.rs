@@ -152,6 +152,43 @@ pub enum Error {
     #[error("{0}")]
     Invalid(String),
 
+    /// The thread was deleted after the run began that stores in it.
+    #[error(
+        "thread `{thread_id}` was deleted after this run began; nothing of this call was stored; start a new \
+         run, or set on_deleted_thread=\"allow\""
+    )]
+    ThreadDeleted {
+        /// The thread.
+        thread_id: String,
+    },
+
+    /// Another run stored in the namespace since this one read it.
+    #[error(
+        "thread `{thread_id}` went on elsewhere: its newest checkpoint is {head} by now; nothing of this call was \
+         stored; read the state again and retry, or set on_conflict=\"fork\""
+    )]
+    ConcurrentWrite {
+        /// The thread.
+        thread_id: String,
+        /// The newest checkpoint.
+        head: String,
+    },
+
+    /// The lease of the thread expired, or is another's by now.
+    #[error(
+        "the lease of thread `{thread_id}` is lost: it expired, or the thread was deleted; nothing of this call \
+         was stored; take a new lease, with a longer ttl or renew(), and read the state again"
+    )]
+    LeaseLost {
+        /// The thread.
+        thread_id: String,
+    },
+
+    /// The thread is being deleted: to be done first. The border does it and calls again; this never
+    /// reaches a user.
+    #[error("a thread is being deleted")]
+    BeingDeleted,
+
     /// The verb must read checkpoints that only their serializer can. The border decodes them
     /// and calls again; this never reaches a user.
     #[error("{} checkpoints need their serializer", .0.len())]

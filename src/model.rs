@@ -6,8 +6,12 @@ use std::sync::Arc;
 
 use crate::retention::RetentionStats;
 
+mod lifecycle;
 mod threads;
 
+pub use lifecycle::{
+    Deleted, Leased, OnExisting, Repaired, Rest, RowPlace, Salvaged, Scrubbed, Selection, Survey,
+};
 pub use threads::{
     ChannelEntry, ChannelStored, HistoryPage, Thread, ThreadCursor, ThreadFilter, ThreadOrder,
 };
@@ -421,6 +425,8 @@ pub struct Vacuumed {
 /// How far the copy of a thread is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CopyProgress {
+    /// The target was looked at.
+    pub begun: bool,
     /// All writes are copied.
     pub writes_done: bool,
     /// The namespace and checkpoint that were copied last.

@@ -6,7 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers import OTHER_TASK, TASK, Verbs, checkpoint_of, config_of, put_chain, rows
+from helpers import OTHER_TASK, TASK, Verbs, checkpoint_of, config_of, id_of, put_chain, rows
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph_checkpoint_rust import AsyncRustSqliteSaver, RustSqliteSaver
@@ -92,7 +92,77 @@ def test_parameter_names_are_the_base_classs() -> None:
     for saver_class in (RustSqliteSaver, AsyncRustSqliteSaver):
         for verb in ("copy_thread", "acopy_thread"):
             ours = inspect.signature(getattr(saver_class, verb)).parameters
-            assert list(ours) == list(inspect.signature(getattr(BaseCheckpointSaver, verb)).parameters)
+            theirs = inspect.signature(getattr(BaseCheckpointSaver, verb)).parameters
+            assert [name for name, given in ours.items() if given.kind is not given.KEYWORD_ONLY] == list(
+                theirs
+            )
+
+
+def parents_of(saver: Verbs, thread_id: str) -> dict[str, str | None]:
+    """By checkpoint its parent."""
+    return {
+        found.checkpoint["id"]: (found.parent_config or {"configurable": {}})["configurable"].get(
+            "checkpoint_id"
+        )
+        for found in saver.list(config_of(thread_id, ""))
+    }
+
+
+def test_up_to_a_checkpoint(saver: Verbs) -> None:
+    configs = put_chain(saver, 5, "source")
+    saver.put(configs[1], checkpoint_of(9), {}, {})
+    for config in configs:
+        saver.put_writes(config, [("a", 1)], TASK)
+    saver.copy_thread("source", "target", up_to=id_of(3))
+    assert parents_of(saver, "target") == {id_of(3): id_of(2), id_of(2): id_of(1), id_of(1): None}
+    assert all(found.pending_writes for found in saver.list(config_of("target")))
+
+
+def test_the_last_ones(saver: Verbs) -> None:
+    put_chain(saver, 5, "source")
+    saver.copy_thread("source", "target", last=2)
+    assert parents_of(saver, "target") == {id_of(5): id_of(4), id_of(4): None}
+    saver.copy_thread("source", "other", up_to=id_of(4), last=1)
+    assert parents_of(saver, "other") == {id_of(4): None}
+    assert saver.verify().missing_parents == ()
+
+
+def test_subgraphs_go_with_what_they_were_started_from(saver: Verbs) -> None:
+    put_chain(saver, 3, "source")
+    for number in (1, 3):
+        config = config_of("source", f"child:{number}")
+        saver.put(config, checkpoint_of(10 + number), {"parents": {"": id_of(number)}}, {})
+    saver.copy_thread("source", "target", up_to=id_of(2))
+    namespaces = {found.config["configurable"]["checkpoint_ns"] for found in saver.list(config_of("target"))}
+    # A config with a namespace selects it; this one has "", so look at all.
+    everything = saver.list({"configurable": {"thread_id": "target"}})
+    namespaces |= {found.config["configurable"]["checkpoint_ns"] for found in everything}
+    assert namespaces == {"", "child:1"}
+
+
+def test_a_part_that_is_not_there(saver: Verbs) -> None:
+    put_chain(saver, 1, "source")
+    with pytest.raises(ValueError, match="is not stored"):
+        saver.copy_thread("source", "target", up_to="unknown")
+    with pytest.raises(ValueError, match="at least 1"):
+        saver.copy_thread("source", "target", last=0)
+    assert saver.list(config_of("target")) == []
+
+
+def test_a_target_that_exists(saver: Verbs) -> None:
+    put_chain(saver, 2, "source")
+    put_chain(saver, 3, "target", start=2)
+    with pytest.raises(ValueError, match="thread `target` exists"):
+        saver.copy_thread("source", "target", on_existing="refuse")
+    with pytest.raises(ValueError, match="unknown on_existing"):
+        saver.copy_thread("source", "target", on_existing="ask")
+    assert len(saver.list(config_of("target"))) == 3
+    saver.copy_thread("source", "merged", on_existing="refuse")
+    saver.copy_thread("source", "target")
+    assert len(saver.list(config_of("target"))) == 4
+    saver.copy_thread("source", "target", on_existing="replace")
+    assert parents_of(saver, "target") == {id_of(2): id_of(1), id_of(1): None}
+    assert saver.verify().is_ok
 
 
 def test_a_copy_leaves_other_writes_of_the_target_as_they_are(path: Path) -> None:

@@ -117,7 +117,7 @@ def calls(saver: RustSqliteSaver) -> dict[str, MakeCall]:
     def write() -> Call:
         key = ("thread", "", "1")
         return native.put_writes(
-            key, f"task-{next(tasks)}", "", False, [(0, "n", ("msgpack", b"\x01"))], True
+            key, f"task-{next(tasks)}", "", False, [(0, "n", ("msgpack", b"\x01"))], True, None
         )
 
     return {"read": read, "write": write}

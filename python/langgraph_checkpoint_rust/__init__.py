@@ -8,7 +8,7 @@ Example:
 
 from __future__ import annotations
 
-from langgraph_checkpoint_rust import _build, _fork, errors, reports
+from langgraph_checkpoint_rust import _build, _fork, errors, recovery, reports
 from langgraph_checkpoint_rust._core import __version__
 from langgraph_checkpoint_rust.aio import AsyncRustSqliteSaver
 from langgraph_checkpoint_rust.retention import RetentionPolicy, TimeToLive
@@ -32,6 +32,7 @@ __all__ = [
     "TimeToLive",
     "__version__",
     "errors",
+    "recovery",
     "reports",
 ]
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from langgraph_checkpoint_rust._formats import FormatVerbs
+from langgraph_checkpoint_rust._leases import LeaseVerbs
 from langgraph_checkpoint_rust._listing import ListingVerbs
 from langgraph_checkpoint_rust._reads import ReadVerbs
 from langgraph_checkpoint_rust._retention import RetentionVerbs
+from langgraph_checkpoint_rust._repairs import RepairVerbs
 from langgraph_checkpoint_rust._transfer import TransferVerbs
 from langgraph_checkpoint_rust._writes import WriteVerbs
 
 
-class SqliteSaverBase(WriteVerbs, ReadVerbs, ListingVerbs, FormatVerbs, TransferVerbs, RetentionVerbs):
+class SqliteSaverBase(
+    WriteVerbs,
+    ReadVerbs,
+    ListingVerbs,
+    FormatVerbs,
+    RepairVerbs,
+    TransferVerbs,
+    RetentionVerbs,
+    LeaseVerbs,
+):
     """The verbs. Not used by itself: see `RustSqliteSaver` and `AsyncRustSqliteSaver`."""

@@ -35,6 +35,7 @@ __all__ = [
     "RetentionRun",
     "ShapeBook",
     "SqliteBackend",
+    "Survey",
     "Unpack",
     "__version__",
     "after_fork_in_child",
@@ -95,6 +96,19 @@ class Garbage:
     """Chunks of a thread that nothing refers to; its length is their number."""
 
     def __len__(self) -> int: ...
+
+@final
+class Survey:
+    """What is left of a damaged database; its length is the number of keys that were found."""
+
+    def __len__(self) -> int: ...
+    @property
+    def lost(self) -> builtins.list[tuple[str, str, str, str]]:
+        """What is known to have been there: `(thread_id, checkpoint_ns, checkpoint_id, detail)`."""
+
+    @property
+    def gaps(self) -> int:
+        """Places in the tables where pages could not be read."""
 
 @final
 class Copying:
@@ -173,6 +187,7 @@ class SqliteBackend:
         metadata: bytes,
         outline: bytes | None,
         chunkable: bool,
+        lease: str | None,
     ) -> Call:
         """Stores a checkpoint, replacing one with the same key; in parts, if that may be and pays.
 
@@ -183,6 +198,9 @@ class SqliteBackend:
             metadata: JSON.
             outline: In msgpack, what tells the next nodes, where that is not to be read from `value`.
             chunkable: Whether the value may be stored in parts.
+            lease: The token of the lease that the caller holds.
+
+        Result: True if the thread is being deleted, and nothing was stored.
         """
 
     def put_writes(
@@ -193,8 +211,9 @@ class SqliteBackend:
         replace: bool,
         writes: builtins.list[tuple[int, str, TypedData]],
         chunkable: bool,
+        lease: str | None,
     ) -> Call:
-        """Stores writes (`(index, channel, value)`): all or none."""
+        """Stores writes (`(index, channel, value)`): all or none. Result: as of `put`."""
 
     def get_tuple(self, thread_id: str, checkpoint_ns: str, checkpoint_id: str | None) -> Call:
         """The checkpoint with this id, or the latest of the namespace. Result: `StoredTuple | None`."""
@@ -205,16 +224,42 @@ class SqliteBackend:
     def list(self, filter: ListFilter, after: Key | None, limit: int) -> Call:
         """A page. Result: `(list[StoredTuple], Key | None)`: where the next begins, None at the end."""
 
-    def delete_thread(self, thread_id: str) -> Call:
-        """Deletes a slice of a thread. Result: whether something is left."""
+    def delete_thread(self, thread_id: str, overwrite: bool) -> Call:
+        """Deletes a slice of a thread. Result: `(rest, (checkpoints, writes, chunks))`.
+
+        The rest is None, `"unmarked"` to be called again, or `"marked"` for `finish_deletions`.
+        """
+
+    def finish_deletions(self) -> Call:
+        """Deletes a slice of what is left behind markers. Result: as of `delete_thread`."""
+
+    def scrub(self) -> Call:
+        """Empties the WAL. Result: whether it is empty, and the number of free pages."""
+
+    def acquire_lease(self, thread_id: str, token: str, milliseconds: int) -> Call:
+        """Takes or renews a lease. Result: its fence or None, and the time until another's expires."""
+
+    def release_lease(self, thread_id: str, token: str) -> Call:
+        """Gives a lease back, if the token still holds it."""
 
     def delete_for_runs(self, run_ids: builtins.list[str]) -> Call:
         """Finds the checkpoints of runs. Result: `Removal`."""
 
+    def select(self, thread_id: str, up_to: str | None, last: int | None, shapes: ShapeBook) -> Call:
+        """Finds what a copy of a part leaves out. Result: as of `prune`."""
+
     def copy_thread(
-        self, source_thread_id: str, target_thread_id: str, progress: CopyProgress | None
+        self,
+        source_thread_id: str,
+        target_thread_id: str,
+        without: Removal | None,
+        on_existing: str,
+        progress: CopyProgress | None,
     ) -> Call:
-        """Copies a slice of a thread. Result: `CopyProgress | None`: what to go on from."""
+        """Copies a slice of a thread, or of a part of it.
+
+        Result: whether one of the threads is being deleted, and `CopyProgress | None`: what to go on from.
+        """
 
     def prune(self, thread_id: str, keep: tuple[int, int | None] | None, shapes: ShapeBook) -> Call:
         """Finds what need not be kept. Result: `(Removal | None, [TypedData])`: what `shapes` must learn.
@@ -309,6 +354,18 @@ class SqliteBackend:
         what was found as `(thread_id, checkpoint_ns, checkpoint_id, detail)`.
         """
 
+    def repair(self, keys: builtins.list[Key]) -> Call:
+        """Deletes a slice of what nothing needs, writes at the keys among them.
+
+        Result: `(whether something is left, (writes deleted, thread rows made, chunks deleted))`.
+        """
+
+    def survey(self) -> Call:
+        """Finds what is left of a damaged file. Result: `Survey`."""
+
+    def salvage(self, survey: Survey, from_: int) -> Call:
+        """Reads a page of that. Result: `(thread_id | None, list[ThreadRow], what cannot be read, next)`."""
+
     def thread_ids(self, limit: int) -> Call:
         """The first threads. Result: `list[str]`."""
 
@@ -316,7 +373,7 @@ class SqliteBackend:
         """A page of a thread as it is stored. Result: `(list[ThreadRow], after)`; None after the last."""
 
     def write_thread(self, thread_id: str, rows: builtins.list[ThreadRow]) -> Call:
-        """Stores rows, replacing those with the same keys: all or none."""
+        """Stores rows, replacing those with the same keys: all or none. Result: as of `put`."""
 
     def stats(self) -> dict[str, dict[str, Any]]:
         """Figures of the writer, the readers, the WAL and the lock guard."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 from langgraph_checkpoint_rust._bridge import arun, run
+from langgraph_checkpoint_rust._deletion import finish_deletions
 from langgraph_checkpoint_rust._maintenance import MaintenanceVerbs
 from langgraph_checkpoint_rust._threads import ThreadVerbs
 from langgraph_checkpoint_rust.errors import DiskFullError
@@ -184,6 +185,7 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
         yield from self._open()
         backend = self._store.backend
         done = chunks = pages = 0
+        yield from finish_deletions(backend)
         after = ""
         while threads := (yield backend.chunked_threads(after)):
             for thread_id in threads:

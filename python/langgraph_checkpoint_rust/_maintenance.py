@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._saver import Saver
+from langgraph_checkpoint_rust.errors import DatabaseCorruptError
 from langgraph_checkpoint_rust.reports import CopyReport, Finding, VerifyReport
 
 if TYPE_CHECKING:
@@ -126,6 +127,11 @@ class MaintenanceVerbs(Saver):
 
     def _verify(self, progress: Callable[[int], object] | None) -> Steps[VerifyReport]:
         yield from self._open()
+        integrity = tuple((yield self._store.backend.integrity()))
+        if integrity:
+            report = yield from self._verify_damaged(integrity, progress)
+            if report.damaged:
+                return report
         checkpoints = writes = 0
         found: tuple[list[Finding], ...] = ([], [], [])
         after = None
@@ -139,8 +145,45 @@ class MaintenanceVerbs(Saver):
                 progress(checkpoints)
             if after is None:
                 break
-        integrity = yield self._store.backend.integrity()
-        return VerifyReport(checkpoints, writes, tuple(integrity), *map(tuple, found))
+        orphans = yield from self._verify_chunks(found[0])
+        damaged, parents, early = map(tuple, found)
+        return VerifyReport(checkpoints, writes, integrity, damaged, parents, early, orphans)
+
+    def _verify_damaged(
+        self, integrity: tuple[str, ...], progress: Callable[[int], object] | None
+    ) -> Steps[VerifyReport]:
+        """Reads what is left of a damaged file, by row; the index names what was on lost pages."""
+        survey = yield self._store.backend.survey()
+        damaged = [Finding(*fields) for fields in survey.lost]
+        checkpoints = writes = place = 0
+        while place < len(survey):
+            _, rows, lost, place = yield self._store.backend.salvage(survey, place)
+            damaged.extend(Finding(*fields) for fields in lost)
+            checkpoints += sum(row[2] is not None for row in rows)
+            writes += sum(len(row[3]) for row in rows)
+            if progress is not None:
+                progress(checkpoints)
+        return VerifyReport(checkpoints, writes, integrity, tuple(dict.fromkeys(damaged)))
+
+    def _verify_chunks(self, damaged: list[Finding]) -> Steps[tuple[Finding, ...]]:
+        """The threads with chunks that nothing refers to."""
+        orphans: list[Finding] = []
+        last = ""
+        while threads := (yield self._store.backend.chunked_threads(last)):
+            for thread_id in threads:
+                count = yield from self._count_garbage(thread_id, damaged)
+                if count:
+                    orphans.append(Finding(thread_id, "", "", f"{count} chunks that nothing refers to"))
+            last = threads[-1]
+        return tuple(orphans)
+
+    def _count_garbage(self, thread_id: str, damaged: list[Finding]) -> Steps[int]:
+        try:
+            return len((yield self._store.backend.garbage(thread_id)))
+        except DatabaseCorruptError as error:
+            if not any(known.thread_id == thread_id for known in damaged):
+                damaged.append(Finding(thread_id, "", "", str(error)))
+            return 0
 
 
 def _carry_out(copying: Copying, progress: Progress) -> CopyReport:

@@ -20,8 +20,8 @@ ListFilter: TypeAlias = tuple[str | None, str | None, str | None, str | None, li
 """`(thread_id, checkpoint_ns, checkpoint_id, before, metadata)`."""
 DeltaHistory: TypeAlias = tuple[list[tuple[list[StoredWrite], int | None]], list[TypedData]]
 """Per channel its writes and the index of its seed; the checkpoints that hold seeds."""
-CopyProgress: TypeAlias = tuple[bool, tuple[str, str] | None]
-"""`(all writes are copied, (namespace, checkpoint) copied last)`."""
+CopyProgress: TypeAlias = tuple[bool, bool, tuple[str, str] | None]
+"""`(the target was looked at, all writes are copied, (namespace, checkpoint) copied last)`."""
 ConversionProgress: TypeAlias = tuple[int, int, int]
 """`(stage, row id, rows looked at)`."""
 StorageFigures: TypeAlias = tuple[tuple[int, int], int, int, dict[str, tuple[int, int, int, int]]]

@@ -46,6 +46,8 @@ class Store:
         self._refreshed: dict[str, float] = {}
         self.is_open = False
         self.format: str = settings.format
+        self.leases: dict[str, str] = {}
+        """By thread: the token of the lease that is held."""
         self._closed = False
         self._unresolved: Any = None
         self._address: Address | None = None

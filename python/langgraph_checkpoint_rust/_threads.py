@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from langgraph_checkpoint_rust import _config
 from langgraph_checkpoint_rust._bridge import arun, run
-from langgraph_checkpoint_rust._saver import Saver
+from langgraph_checkpoint_rust._deletion import DeletionVerbs, finish_deletions
 from langgraph_checkpoint_rust.reports import PruneReport
 
 if TYPE_CHECKING:
@@ -23,40 +23,14 @@ if TYPE_CHECKING:
 
 _PRUNE_STRATEGIES = ("keep_latest", "delete")
 _MOST_KEPT = 2**31
+_ON_EXISTING = ("merge", "refuse", "replace")
+
 
 _MOST_SWEEPS = 8
 
 
-class ThreadVerbs(Saver):
-    """`delete_thread`, `delete_for_runs`, `copy_thread` and `prune`."""
-
-    def delete_thread(self, thread_id: str) -> None:
-        """Deletes a thread: all namespaces, checkpoints and writes.
-
-        In one transaction; a thread that is too large for one of 250 ms loses its oldest checkpoints
-        first, so that its latest state is whole until the end. If that is interrupted, call again.
-
-        Args:
-            thread_id: The thread. An unknown one is no error.
-
-        Raises:
-            DatabaseBusyError: If another writer held the file for `busy_timeout`.
-
-        Example:
-            >>> from langgraph_checkpoint_rust import RustSqliteSaver
-            >>> RustSqliteSaver(":memory:").delete_thread("1")
-        """
-        run(self._delete_thread(thread_id))
-
-    async def adelete_thread(self, thread_id: str) -> None:
-        """As `delete_thread`."""
-        await self._store.resolve()
-        await arun(self._delete_thread(thread_id))
-
-    def _delete_thread(self, thread_id: str) -> Steps[None]:
-        yield from self._open()
-        while (yield self._store.backend.delete_thread(str(thread_id))):
-            pass
+class ThreadVerbs(DeletionVerbs):
+    """`delete_for_runs`, `copy_thread` and `prune`."""
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Deletes the checkpoints whose metadata names one of the runs, with their writes.
@@ -89,33 +63,80 @@ class ThreadVerbs(Saver):
             removal = yield self._store.backend.delete_for_runs(texts)
             yield from self._remove(removal)
 
-    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Copies all checkpoints and writes of a thread; ids and parents stay the same.
+    def copy_thread(
+        self,
+        source_thread_id: str,
+        target_thread_id: str,
+        *,
+        up_to: str | None = None,
+        last: int | None = None,
+        on_existing: str = "merge",
+    ) -> None:
+        """Copies the checkpoints and writes of a thread, or of a part of it; ids and parents stay the same.
 
         Args:
             source_thread_id: The thread to copy. An unknown one is no error.
-            target_thread_id: The thread to copy to; what it holds under the same ids is replaced.
+            target_thread_id: The thread to copy to.
+            up_to: Copies this checkpoint of the root graph and its ancestors, what subgraphs did from
+                there, and what reading that needs.
+            last: Copies no more than so many of them, the newest ones; the oldest then has no parent,
+                unless a `DeltaChannel` needs it.
+            on_existing: What to do if the target exists. `"merge"`: what has the same ids is replaced, the
+                rest stays. `"refuse"`: fail. `"replace"`: delete it first, in the same transaction if both
+                are small.
 
         Raises:
+            ValueError: If `up_to` is not stored, `last` is below 1, `on_existing` is another word, or the
+                target exists and may not be replaced.
             DatabaseBusyError: If another writer held the file for `busy_timeout`.
 
         Example:
             >>> from langgraph_checkpoint_rust import RustSqliteSaver
-            >>> RustSqliteSaver(":memory:").copy_thread("1", "2")
+            >>> RustSqliteSaver(":memory:").copy_thread("1", "2", last=10, on_existing="refuse")
         """
-        run(self._copy_thread(source_thread_id, target_thread_id))
+        run(self._copy_thread(source_thread_id, target_thread_id, up_to, last, on_existing))
 
-    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+    async def acopy_thread(
+        self,
+        source_thread_id: str,
+        target_thread_id: str,
+        *,
+        up_to: str | None = None,
+        last: int | None = None,
+        on_existing: str = "merge",
+    ) -> None:
         """As `copy_thread`."""
         await self._store.resolve()
-        await arun(self._copy_thread(source_thread_id, target_thread_id))
+        await arun(self._copy_thread(source_thread_id, target_thread_id, up_to, last, on_existing))
 
-    def _copy_thread(self, source_thread_id: str, target_thread_id: str) -> Steps[None]:
+    def _copy_thread(
+        self,
+        source_thread_id: str,
+        target_thread_id: str,
+        up_to: str | None,
+        last: int | None,
+        on_existing: str,
+    ) -> Steps[None]:
+        if on_existing not in _ON_EXISTING:
+            raise ValueError(f"unknown on_existing {on_existing!r}; use one of {', '.join(_ON_EXISTING)}")
+        if last is not None and last < 1:
+            raise ValueError(f"last must be at least 1, not {last}")
         yield from self._open()
-        source, target = str(source_thread_id), str(target_thread_id)
-        progress = yield self._store.backend.copy_thread(source, target, None)
-        while progress is not None:
-            progress = yield self._store.backend.copy_thread(source, target, progress)
+        backend = self._store.backend
+        threads = str(source_thread_id), str(target_thread_id)
+        without = None
+        if up_to is not None or last is not None:
+            name = None if up_to is None else str(up_to)
+            without = yield from self._with_shapes(backend.select, threads[0], name, last)
+        progress = None
+        while True:
+            is_deleting, left = yield backend.copy_thread(*threads, without, on_existing, progress)
+            if is_deleting:
+                yield from finish_deletions(backend)
+                continue
+            progress = left
+            if left is None:
+                break
 
     def prune(  # type: ignore[override]
         self,

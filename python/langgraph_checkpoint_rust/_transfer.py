@@ -20,6 +20,7 @@ from langgraph_checkpoint_rust import _metadata, _serialize
 from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._config import texts
 from langgraph_checkpoint_rust._core import SqliteBackend
+from langgraph_checkpoint_rust._deletion import deleted, storing
 from langgraph_checkpoint_rust._saver import Saver
 from langgraph_checkpoint_rust._tuples import config_of
 from langgraph_checkpoint_rust.reports import TransferReport
@@ -174,8 +175,7 @@ class TransferVerbs(Saver):
         return found, target
 
     def _remove_import(self, thread_id: str) -> Steps[None]:
-        while (yield self._store.backend.delete_thread(thread_id)):
-            pass
+        yield from deleted(self._store.backend, thread_id)
 
     def copy_from(
         self,
@@ -259,7 +259,7 @@ class TransferVerbs(Saver):
             if known[3:6] == checkpoint and known[6] == told:
                 return len(writes), True
         row: ThreadRow = (checkpoint_ns, checkpoint_id, checkpoint, writes)
-        yield self._store.backend.write_thread(thread_id, [row])
+        yield from storing(self._store.backend, self._store.backend.write_thread, thread_id, [row])
         return len(writes), False
 
     def _placed(self, writes: Iterable[tuple[str, str, Any]]) -> Iterator[PlacedWrite]:
@@ -282,7 +282,7 @@ def _transferred(
     checkpoints = writes = 0
     rows, after = yield source.read_thread(source_id, None)
     while rows:
-        yield target.write_thread(target_id, rows)
+        yield from storing(target, target.write_thread, target_id, rows)
         checkpoints += sum(row[2] is not None for row in rows)
         writes += sum(len(row[3]) for row in rows)
         rows, after = yield source.read_thread(source_id, after)

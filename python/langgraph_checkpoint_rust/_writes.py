@@ -11,6 +11,7 @@ from langgraph.checkpoint.base import WRITES_IDX_MAP
 
 from langgraph_checkpoint_rust import _config, _metadata, _outline, _serialize, _tuples
 from langgraph_checkpoint_rust._bridge import arun, run
+from langgraph_checkpoint_rust._deletion import storing
 from langgraph_checkpoint_rust._saver import Saver
 from langgraph_checkpoint_rust._versions import next_version
 
@@ -50,6 +51,10 @@ class WriteVerbs(Saver):
             SerializationError: If the checkpoint holds what the serializer refuses.
             DatabaseBusyError: If another writer held the file for `busy_timeout`.
             DiskFullError: If no space is left.
+            ConcurrentWriteError: If `on_conflict="raise"` is set and the parent is not the newest checkpoint.
+            ThreadDeletedError: If `on_deleted_thread="raise"` is set and the thread was deleted after the
+                parent was made.
+            LeaseLostError: Inside a `thread_lease` that was lost.
 
         Example:
             >>> from langgraph.checkpoint.base import empty_checkpoint
@@ -83,7 +88,8 @@ class WriteVerbs(Saver):
         encoded = _metadata.dumps(config, metadata)
         outline = None if self._chunkable else _outline.outline(checkpoint)
         # First, so that no later write overtakes it while the file is opened.
-        yield self._store.backend.put(key, parent, typed, encoded, outline, self._chunkable)
+        backend, lease = self._store.backend, self._store.leases.get(key[0])
+        yield from storing(backend, backend.put, key, parent, typed, encoded, outline, self._chunkable, lease)
         yield from self._open()
         return _tuples.config_of(config["configurable"]["thread_id"], key[1], checkpoint_id)
 
@@ -143,7 +149,9 @@ class WriteVerbs(Saver):
         ]
         replace = all(channel in WRITES_IDX_MAP for _, channel, _ in encoded)
         # First, so that no later write overtakes it while the file is opened.
-        yield self._store.backend.put_writes(key, task_id, task_path, replace, encoded, self._chunkable)
+        backend, lease = self._store.backend, self._store.leases.get(key[0])
+        how = (replace, encoded, self._chunkable, lease)
+        yield from storing(backend, backend.put_writes, key, task_id, task_path, *how)
         yield from self._open()
 
     def _dumps_write(self, channel: str, value: Any) -> Any:

@@ -24,6 +24,7 @@ from ormsgpack import MsgpackEncodeError
 
 __all__ = [
     "CheckpointError",
+    "ConcurrentWriteError",
     "DatabaseBusyError",
     "DatabaseCorruptError",
     "DatabaseError",
@@ -34,6 +35,8 @@ __all__ = [
     "ForeignSqliteError",
     "ForkedDatabaseError",
     "InternalError",
+    "LeaseHeldError",
+    "LeaseLostError",
     "MissingKeyError",
     "OutcomeUnknownError",
     "PoolTimeoutError",
@@ -41,6 +44,7 @@ __all__ = [
     "SaverClosedError",
     "SchemaVersionError",
     "SerializationError",
+    "ThreadDeletedError",
     "UnsupportedFilesystemError",
 ]
 
@@ -126,6 +130,31 @@ class DiskFullError(CheckpointError, sqlite3.OperationalError):
 
 class ReadOnlyError(CheckpointError, sqlite3.OperationalError):
     """The file or its directory cannot be written."""
+
+
+class ThreadDeletedError(CheckpointError, sqlite3.IntegrityError):
+    """The thread was deleted after the run began that stores in it (`on_deleted_thread="raise"`).
+
+    Nothing was stored. End the run; a new one may use the same thread id.
+    """
+
+
+class ConcurrentWriteError(CheckpointError, sqlite3.IntegrityError):
+    """Another run stored in the thread since this one read it (`on_conflict="raise"`).
+
+    Nothing was stored. Read the state again and retry.
+    """
+
+
+class LeaseHeldError(CheckpointError, sqlite3.OperationalError):
+    """Another holds the lease of the thread. Retry later."""
+
+
+class LeaseLostError(CheckpointError, sqlite3.IntegrityError):
+    """The lease of the thread expired, or is another's by now. Nothing was stored.
+
+    Take a new lease, with a longer `ttl` or `renew()`, and read the state again.
+    """
 
 
 class SerializationError(CheckpointError, MsgpackEncodeError):

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 __all__ = [
     "ChannelValue",
     "CopyReport",
+    "EraseReport",
     "Finding",
     "PruneReport",
+    "RecoverReport",
+    "RepairReport",
     "RetentionReport",
     "Thread",
     "ThreadOutcome",
@@ -250,6 +253,7 @@ class VerifyReport:
             needs the parent has lost that part of its history.
         writes_without_checkpoint: Writes whose checkpoint is not stored. Runs under way have some, since
             LangGraph stores writes first.
+        orphan_chunks: Threads with chunks that nothing refers to, which `compact` deletes.
     """
 
     checkpoints: int
@@ -258,6 +262,7 @@ class VerifyReport:
     damaged: tuple[Finding, ...] = ()
     missing_parents: tuple[Finding, ...] = ()
     writes_without_checkpoint: tuple[Finding, ...] = ()
+    orphan_chunks: tuple[Finding, ...] = ()
 
     @property
     def is_ok(self) -> bool:
@@ -268,3 +273,64 @@ class VerifyReport:
     def damaged_threads(self) -> tuple[str, ...]:
         """The threads with damaged rows, each once."""
         return tuple(dict.fromkeys(found.thread_id for found in self.damaged))
+
+
+@dataclass(frozen=True)
+class EraseReport:
+    """The receipt of `erase_thread`.
+
+    Attributes:
+        checkpoints: Checkpoints deleted and overwritten.
+        writes: Writes of them, likewise.
+        chunks: Chunks of them, likewise.
+        wal_emptied: Whether nothing is left in the WAL.
+        unreachable: Where copies may still be, in words, and what to do about it.
+    """
+
+    checkpoints: int
+    writes: int
+    chunks: int
+    wal_emptied: bool
+    unreachable: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RepairReport:
+    """What `repair` did.
+
+    Attributes:
+        chunks: Chunks deleted that nothing referred to.
+        writes: Writes deleted whose checkpoint never came.
+        threads: Threads whose row was made anew.
+        unread_threads: Threads with a row that cannot be read: nothing of them was deleted.
+    """
+
+    chunks: int
+    writes: int
+    threads: int
+    unread_threads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RecoverReport:
+    """What `recover` saved, and what was lost.
+
+    Attributes:
+        threads: Threads of which something was saved.
+        checkpoints: Checkpoints saved.
+        writes: Writes saved.
+        lost: What was found, or known to be there, and could not be read.
+        gaps: Places in the tables where pages could not be read. What was on them is in `lost` as far as the
+            index names it.
+    """
+
+    threads: int
+    checkpoints: int
+    writes: int
+    lost: tuple[Finding, ...] = ()
+    gaps: int = 0
+
+    @property
+    def lost_threads(self) -> tuple[str, ...]:
+        """The threads that lost something, each once."""
+        return tuple(dict.fromkeys(found.thread_id for found in self.lost))

@@ -17,6 +17,8 @@ TempStore = Literal["MEMORY", "FILE"]
 AutoVacuum = Literal["INCREMENTAL", "FULL", "NONE"]
 OnForeignSqlite = Literal["warn", "refuse"]
 Format = Literal["auto", "compact", "interop"]
+OnDeletedThread = Literal["allow", "raise"]
+OnConflict = Literal["fork", "raise"]
 Compression = Literal["none", "zstd"]
 
 _ENVIRONMENT_PREFIX = "LANGGRAPH_CHECKPOINT_"
@@ -55,6 +57,8 @@ class SqliteOptions(TypedDict, total=False):
     lock_guard: bool
     on_foreign_sqlite: OnForeignSqlite
     format: Format
+    on_deleted_thread: OnDeletedThread
+    on_conflict: OnConflict
     compression: Compression
 
 
@@ -90,6 +94,12 @@ class SqliteSettings:
         format: What a new file gets and an existing one must have. `"compact"`: history costs what changed.
             `"interop"`: rows as `langgraph-checkpoint-sqlite` writes them. `"auto"`: an existing file keeps
             its format, a new one is compact.
+        on_deleted_thread: What happens to a run that goes on after its thread was deleted. `"allow"`: it is
+            stored. `"raise"`: a put whose parent, and a put_writes whose checkpoint, is not newer than the
+            deletion raises `ThreadDeletedError`. A new run on the same id, an import and a copy are welcome.
+        on_conflict: What happens to a put whose parent is not the newest checkpoint of its namespace, since
+            another run stored one meanwhile. `"fork"`: it is stored beside that one. `"raise"`:
+            `ConcurrentWriteError`, also for a fork that is meant.
         compression: How a compact file keeps new chunks: as they are, or as `"zstd"` frames where that saves
             an eighth. Chunks of both kinds are always read.
 
@@ -125,6 +135,8 @@ class SqliteSettings:
     lock_guard: bool = True
     on_foreign_sqlite: OnForeignSqlite = "warn"
     format: Format = "auto"
+    on_deleted_thread: OnDeletedThread = "allow"
+    on_conflict: OnConflict = "fork"
     compression: Compression = "none"
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ use super::convert::{
     ConversionArgument, FilterArgument, KeyArgument, TypedArgument, WriteArgument, checkpoint_key,
     conversion, conversion_tuple, encoded_write, key_tuple, list_filter, typed_value,
 };
-use super::copying::{PyCopying, RowArgument, encoded_row};
+use super::copying::{PyCopying, PySurvey, RowArgument, encoded_row};
 use super::retention::{PolicyArgument, PyRetentionRun};
 use super::settings::PySettings;
 use super::stats::stats_dict;
@@ -21,8 +21,9 @@ use super::threads::{CursorArgument, ThreadFilterArgument, thread_cursor, thread
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
-    Blob, Conversion, CopyProgress, EncodedCheckpoint, EncodedWrites, Format, Garbage, Keep, OnConflict,
-    Removal, StoredTuple, StoredWrite, SweepProgress, Swept, TypedValue,
+    Blob, Conversion, CopyProgress, Deleted, EncodedCheckpoint, EncodedWrites, Format, Garbage, Keep, Leased,
+    OnConflict, OnExisting, Removal, Rest, Selection, StoredTuple, StoredWrite, SweepProgress, Swept,
+    TypedValue,
 };
 use crate::pending::Pending;
 use crate::retention::Term;
@@ -62,6 +63,10 @@ impl PySqliteBackend {
         Ok(())
     }
 
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the border takes each value as Python has it"
+    )]
     fn put(
         &self,
         key: KeyArgument,
@@ -70,17 +75,20 @@ impl PySqliteBackend {
         metadata: PyBackedBytes,
         outline: Option<PyBackedBytes>,
         chunkable: bool,
+        lease: Option<String>,
     ) -> PyResult<PyCall> {
-        Ok(acknowledged(self.verbs()?.put(EncodedCheckpoint {
+        let checkpoint = EncodedCheckpoint {
             key: checkpoint_key(key),
             parent_checkpoint_id,
             value: typed_value(value),
             metadata: Blob::new(metadata),
             outline: outline.map(Blob::new),
             chunkable,
-        })))
+        };
+        Ok(stored(self.verbs()?.put(checkpoint, lease)))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the stub names them")]
     fn put_writes(
         &self,
         key: KeyArgument,
@@ -89,8 +97,9 @@ impl PySqliteBackend {
         replace: bool,
         writes: Vec<WriteArgument>,
         chunkable: bool,
+        lease: Option<String>,
     ) -> PyResult<PyCall> {
-        Ok(acknowledged(self.verbs()?.put_writes(EncodedWrites {
+        let writes = EncodedWrites {
             key: checkpoint_key(key),
             task_id,
             task_path,
@@ -101,7 +110,8 @@ impl PySqliteBackend {
             },
             chunkable,
             writes: writes.into_iter().map(encoded_write).collect(),
-        })))
+        };
+        Ok(stored(self.verbs()?.put_writes(writes, lease)))
     }
 
     fn get_tuple(
@@ -138,10 +148,31 @@ impl PySqliteBackend {
         }))
     }
 
-    fn delete_thread(&self, thread_id: String) -> PyResult<PyCall> {
-        Ok(PyCall::new(self.verbs()?.delete_thread(thread_id), |py, left| {
-            object(py, left?)
+    fn delete_thread(&self, thread_id: String, overwrite: bool) -> PyResult<PyCall> {
+        Ok(deleting(self.verbs()?.delete_thread(thread_id, overwrite)))
+    }
+
+    fn finish_deletions(&self) -> PyResult<PyCall> {
+        Ok(deleting(self.verbs()?.finish_deletions()))
+    }
+
+    fn scrub(&self) -> PyResult<PyCall> {
+        Ok(PyCall::new(self.verbs()?.scrub(), |py, scrubbed| {
+            let scrubbed = scrubbed?;
+            object(py, (scrubbed.wal_is_empty, scrubbed.free_pages))
         }))
+    }
+
+    fn acquire_lease(&self, thread_id: String, token: String, milliseconds: i64) -> PyResult<PyCall> {
+        let leased = self.verbs()?.acquire_lease(thread_id, token, milliseconds);
+        Ok(PyCall::new(leased, |py, leased| match leased? {
+            Leased::Taken { fence } => object(py, (Some(fence), 0)),
+            Leased::Held { milliseconds } => object(py, (None::<i64>, milliseconds)),
+        }))
+    }
+
+    fn release_lease(&self, thread_id: String, token: String) -> PyResult<PyCall> {
+        Ok(acknowledged(self.verbs()?.release_lease(thread_id, token)))
     }
 
     fn delete_for_runs(&self, run_ids: Vec<String>) -> PyResult<PyCall> {
@@ -151,24 +182,51 @@ impl PySqliteBackend {
         ))
     }
 
+    fn select(
+        &self,
+        thread_id: String,
+        up_to: Option<String>,
+        last: Option<usize>,
+        shapes: &PyShapeBook,
+    ) -> PyResult<PyCall> {
+        let selection = Selection { up_to, last };
+        Ok(removing(self.verbs()?.select(
+            thread_id,
+            selection,
+            Arc::clone(&shapes.0),
+        )))
+    }
+
     fn copy_thread(
         &self,
         source_thread_id: String,
         target_thread_id: String,
+        without: Option<&PyRemoval>,
+        on_existing: &str,
         progress: Option<CopyArgument>,
     ) -> PyResult<PyCall> {
-        let progress = progress.map_or_else(CopyProgress::default, |(writes_done, after)| CopyProgress {
-            writes_done,
-            after,
+        let progress = progress.map_or_else(CopyProgress::default, |(begun, writes_done, after)| {
+            CopyProgress {
+                begun,
+                writes_done,
+                after,
+            }
         });
-        let copied = self
-            .verbs()?
-            .copy_thread(source_thread_id, target_thread_id, progress);
-        Ok(PyCall::new(copied, |py, progress| {
-            object(
-                py,
-                progress?.map(|progress| (progress.writes_done, progress.after)),
-            )
+        let on_existing = match on_existing {
+            "refuse" => OnExisting::Refuse,
+            "replace" => OnExisting::Replace,
+            _ => OnExisting::Merge,
+        };
+        let without = without.map(|removal| Arc::clone(&removal.0));
+        let copied =
+            self.verbs()?
+                .copy_thread(source_thread_id, target_thread_id, without, on_existing, progress);
+        Ok(PyCall::new(copied, |py, progress| match progress {
+            Err(Error::BeingDeleted) => object(py, (true, None::<CopyArgument>)),
+            progress => {
+                let left = progress?.map(|left| (left.begun, left.writes_done, left.after));
+                object(py, (false, left))
+            }
         }))
     }
 
@@ -180,11 +238,7 @@ impl PySqliteBackend {
     ) -> PyResult<PyCall> {
         let keep = keep.map(|(last, since)| Keep { last, since });
         let removal = self.verbs()?.prune(thread_id, keep, Arc::clone(&shapes.0));
-        Ok(PyCall::new(removal, |py, removal| {
-            learning(py, removal, |removal| {
-                Ok(object(py, PyRemoval(Arc::new(removal)))?.into_bound(py))
-            })
-        }))
+        Ok(removing(removal))
     }
 
     fn format(&self) -> PyResult<PyCall> {
@@ -400,6 +454,27 @@ impl PySqliteBackend {
         Ok(PyCall::new(page, |py, page| object(py, &page?)))
     }
 
+    fn repair(&self, keys: Vec<KeyArgument>) -> PyResult<PyCall> {
+        let keys = keys.into_iter().map(checkpoint_key).collect();
+        Ok(PyCall::new(self.verbs()?.repair(keys), |py, repaired| {
+            let repaired = repaired?;
+            let done = (repaired.writes, repaired.threads, repaired.chunks);
+            object(py, (repaired.left, done))
+        }))
+    }
+
+    fn survey(&self) -> PyResult<PyCall> {
+        Ok(PyCall::new(self.verbs()?.survey(), |py, survey| {
+            object(py, PySurvey(Arc::new(survey?)))
+        }))
+    }
+
+    #[pyo3(signature = (survey, from_))]
+    fn salvage(&self, survey: &PySurvey, from_: usize) -> PyResult<PyCall> {
+        let salvaged = self.verbs()?.salvage(Arc::clone(&survey.0), from_);
+        Ok(PyCall::new(salvaged, |py, salvaged| object(py, &salvaged?)))
+    }
+
     fn thread_ids(&self, limit: usize) -> PyResult<PyCall> {
         let found = self.verbs()?.thread_ids(limit);
         Ok(PyCall::new(found, |py, found| object(py, found?)))
@@ -412,7 +487,7 @@ impl PySqliteBackend {
 
     fn write_thread(&self, thread_id: String, rows: Vec<RowArgument>) -> PyResult<PyCall> {
         let rows = rows.into_iter().map(|row| encoded_row(&thread_id, row)).collect();
-        Ok(acknowledged(self.verbs()?.write_thread(rows)))
+        Ok(stored(self.verbs()?.write_thread(rows)))
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -465,6 +540,39 @@ where
     Ok(value.into_pyobject(py)?.into_any().into_bound().unbind())
 }
 
+/// A call that stores: True if the thread is being deleted, and nothing was stored.
+fn stored(pending: Pending<()>) -> PyCall {
+    PyCall::new(pending, |py, done| match done {
+        Err(Error::BeingDeleted) => object(py, true),
+        done => {
+            done?;
+            object(py, false)
+        }
+    })
+}
+
+/// A slice of a deletion.
+fn deleting(pending: Pending<Deleted>) -> PyCall {
+    PyCall::new(pending, |py, deleted| {
+        let deleted = deleted?;
+        let rest = match deleted.rest {
+            Rest::None => None,
+            Rest::Unmarked => Some("unmarked"),
+            Rest::Marked => Some("marked"),
+        };
+        object(py, (rest, (deleted.checkpoints, deleted.writes, deleted.chunks)))
+    })
+}
+
+/// A call that finds what is to be removed.
+fn removing(pending: Pending<Removal>) -> PyCall {
+    PyCall::new(pending, |py, removal| {
+        learning(py, removal, |removal| {
+            Ok(object(py, PyRemoval(Arc::new(removal)))?.into_bound(py))
+        })
+    })
+}
+
 /// `(result, [])`, or `(None, [checkpoints])` for those that only their serializer can read: Python
 /// decodes them, outside any transaction, and calls again.
 pub(super) fn learning<'py, T>(
@@ -514,8 +622,8 @@ impl PyGarbage {
     }
 }
 
-/// `(all writes are copied, (namespace, checkpoint) copied last)`.
-type CopyArgument = (bool, Option<(String, String)>);
+/// `(the target was looked at, all writes are copied, (namespace, checkpoint) copied last)`.
+type CopyArgument = (bool, bool, Option<(String, String)>);
 
 /// The outlines of checkpoints that only their serializer can read.
 #[pyclass(name = "ShapeBook", module = "langgraph_checkpoint_rust._core", frozen)]

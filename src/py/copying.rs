@@ -1,5 +1,7 @@
 //! `_core.Copying`, a backup or a restore under way, and what the verbs on whole files answer.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -7,7 +9,7 @@ use super::call::PyCall;
 use super::convert::{TypedArgument, key_tuple, typed_value};
 use crate::model::{
     Blob, CheckpointKey, EncodedCheckpoint, EncodedRow, EncodedWrite, EncodedWrites, Finding, OnConflict,
-    Pages, Payload, PlacedWrite, ThreadPage, ThreadRow, Verified,
+    Pages, Payload, PlacedWrite, Salvaged, Survey, ThreadPage, ThreadRow, Verified,
 };
 use crate::stepwise::{Step, Stepwise};
 
@@ -112,6 +114,45 @@ impl<'py> IntoPyObject<'py> for &Verified {
             self.next.as_ref().map(key_tuple),
         )
             .into_pyobject(py)
+    }
+}
+
+/// What is left of a damaged database.
+#[pyclass(name = "Survey", module = "langgraph_checkpoint_rust._core", frozen)]
+pub(super) struct PySurvey(pub(super) Arc<Survey>);
+
+#[pymethods]
+impl PySurvey {
+    fn __len__(&self) -> usize {
+        self.0.places.len()
+    }
+
+    /// What is known to have been there: `(thread_id, checkpoint_ns, checkpoint_id, detail)`.
+    #[getter]
+    fn lost(&self) -> Vec<(&str, &str, &str, &str)> {
+        findings(&self.0.lost)
+    }
+
+    /// Places in the tables where pages could not be read.
+    #[getter]
+    fn gaps(&self) -> u64 {
+        self.0.gaps
+    }
+}
+
+impl<'py> IntoPyObject<'py> for &Salvaged {
+    type Target = PyTuple;
+    type Output = Bound<'py, PyTuple>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
+        let rows = self
+            .rows
+            .iter()
+            .map(|row| row.into_pyobject(py))
+            .collect::<PyResult<Vec<_>>>()?;
+        let thread_id = self.rows.first().map(|row| row.key.thread_id.as_str());
+        (thread_id, rows, findings(&self.lost), self.next).into_pyobject(py)
     }
 }
 

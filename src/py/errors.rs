@@ -8,6 +8,7 @@ use crate::error::Error;
 mod classes {
     use pyo3::import_exception;
 
+    import_exception!(langgraph_checkpoint_rust.errors, ConcurrentWriteError);
     import_exception!(langgraph_checkpoint_rust.errors, DatabaseBusyError);
     import_exception!(langgraph_checkpoint_rust.errors, DatabaseCorruptError);
     import_exception!(langgraph_checkpoint_rust.errors, DatabaseError);
@@ -18,11 +19,13 @@ mod classes {
     import_exception!(langgraph_checkpoint_rust.errors, ForeignSqliteError);
     import_exception!(langgraph_checkpoint_rust.errors, ForkedDatabaseError);
     import_exception!(langgraph_checkpoint_rust.errors, InternalError);
+    import_exception!(langgraph_checkpoint_rust.errors, LeaseLostError);
     import_exception!(langgraph_checkpoint_rust.errors, OutcomeUnknownError);
     import_exception!(langgraph_checkpoint_rust.errors, PoolTimeoutError);
     import_exception!(langgraph_checkpoint_rust.errors, ReadOnlyError);
     import_exception!(langgraph_checkpoint_rust.errors, SaverClosedError);
     import_exception!(langgraph_checkpoint_rust.errors, SchemaVersionError);
+    import_exception!(langgraph_checkpoint_rust.errors, ThreadDeletedError);
     import_exception!(langgraph_checkpoint_rust.errors, UnsupportedFilesystemError);
 }
 
@@ -51,13 +54,16 @@ impl From<Error> for PyErr {
             Error::SchemaVersion { .. } | Error::NewerSchema { .. } => {
                 classes::SchemaVersionError::new_err(message)
             }
+            Error::ThreadDeleted { .. } => classes::ThreadDeletedError::new_err(message),
+            Error::ConcurrentWrite { .. } => classes::ConcurrentWriteError::new_err(message),
+            Error::LeaseLost { .. } => classes::LeaseLostError::new_err(message),
             Error::Invalid(_) => PyValueError::new_err(message),
             Error::Sqlite { extended_code, .. } => classes::DatabaseError::new_err((message, extended_code)),
             Error::Raw(_) => classes::DatabaseError::new_err(message),
             // Its caller is gone: a cancelled task, or a signal whose handler raised.
             Error::Interrupted => PyInterruptedError::new_err(message),
-            // The border answers `NeedShapes` itself; a user who meets it has met a defect.
-            Error::Panicked(_) | Error::Untold | Error::NeedShapes(_) => {
+            // The border answers `NeedShapes` and `BeingDeleted` itself; a user who meets them has met a defect.
+            Error::Panicked(_) | Error::Untold | Error::NeedShapes(_) | Error::BeingDeleted => {
                 classes::InternalError::new_err(message)
             }
         }

@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 
 use crate::model::Compression;
 use crate::sqlite::{
-    AutoVacuum, FormatChoice, JournalMode, OnForeignSqlite, Settings, Synchronous, TempStore,
+    AutoVacuum, FormatChoice, JournalMode, OnConflict, OnDeletedThread, OnForeignSqlite, Settings,
+    Synchronous, TempStore,
 };
 
 /// The attributes of `SqliteSettings`, as its dataclass checked them.
@@ -33,6 +34,8 @@ pub(super) struct PySettings {
     lock_guard: bool,
     on_foreign_sqlite: String,
     format: String,
+    on_deleted_thread: String,
+    on_conflict: String,
     compression: String,
 }
 
@@ -96,6 +99,17 @@ impl TryFrom<PySettings> for Settings {
                     ("compact", FormatChoice::Compact),
                     ("interop", FormatChoice::Interop),
                 ],
+            )?,
+            on_deleted_thread: word(
+                &settings.on_deleted_thread,
+                &[
+                    ("allow", OnDeletedThread::Allow),
+                    ("raise", OnDeletedThread::Raise),
+                ],
+            )?,
+            on_conflict: word(
+                &settings.on_conflict,
+                &[("fork", OnConflict::Fork), ("raise", OnConflict::Raise)],
             )?,
             compression: word(
                 &settings.compression,

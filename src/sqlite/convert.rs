@@ -12,6 +12,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, Row, params};
 
 use super::chunks::Chunks;
+use super::delete_thread::go_on;
 use super::prepared::Prepared;
 use super::row;
 use super::schema::{self, Ended};
@@ -21,7 +22,7 @@ use super::threads::{self, Noting};
 use super::transaction::WriteTransaction;
 use crate::chunk::{self, Binding, Kind, Known};
 use crate::error::{Error, Result};
-use crate::model::{CheckpointKey, Compression, Conversion, Format, Stage, TypedValue};
+use crate::model::{CheckpointKey, Compression, Conversion, Deleted, Format, Rest, Stage, TypedValue};
 
 /// The last checkpoint of a namespace, by which the next is divided.
 type Bases = HashMap<(String, String), Arc<Known>>;
@@ -37,6 +38,7 @@ pub(super) fn convert(
     let mut bases = Bases::new();
     while !slice.is_over() {
         conversion.stage = match conversion.stage {
+            Stage::Begin if is_deleting(transaction, &slice)? => Stage::Begin,
             Stage::Begin => {
                 transaction
                     .format
@@ -64,6 +66,7 @@ pub(super) fn convert(
                     (None, _) => Stage::End,
                 }
             }
+            Stage::End if is_deleting(transaction, &slice)? => Stage::End,
             Stage::End => match schema::end_downgrade(transaction.connection, &slice)? {
                 Ended::Done => {
                     transaction.format.set(Format::Interop);
@@ -75,6 +78,13 @@ pub(super) fn convert(
         };
     }
     Ok(Some(conversion))
+}
+
+/// Goes on with deletions, whose rows must not come to light again; true if some are left.
+fn is_deleting(transaction: &WriteTransaction<'_>, slice: &Slice) -> Result<bool> {
+    let mut deleted = Deleted::default();
+    go_on(transaction, slice, &mut deleted)?;
+    Ok(deleted.rest != Rest::None)
 }
 
 /// Where a row belongs.

@@ -12,6 +12,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use super::chunks::Chunks;
+use super::deletions;
 use super::gate;
 use super::janitor::Household;
 use super::job::{Baton, Job, Order, TypedJob};
@@ -73,6 +74,15 @@ pub(super) struct ReadTransaction<'a> {
     pub(super) connection: &'a Connection,
     pub(super) statements: &'static WriteStatements,
     pub(super) chunks: Chunks<'a>,
+    /// The threads that are being deleted.
+    pub(super) hidden: Vec<String>,
+}
+
+impl ReadTransaction<'_> {
+    /// Whether a thread is being deleted: then nothing of it is there.
+    pub(super) fn hides(&self, thread_id: &str) -> bool {
+        self.hidden.iter().any(|hidden| hidden == thread_id)
+    }
 }
 
 impl Engine {
@@ -398,6 +408,7 @@ where
                     connection,
                     statements,
                     chunks: Chunks::new(connection),
+                    hidden: deletions::hidden(connection, shared.format())?,
                 })?;
                 faults::trip(Fault::PanicInRead);
                 // What was read is read. In a damaged file even this can fail; the drop then ends it.

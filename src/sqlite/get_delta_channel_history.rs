@@ -32,6 +32,7 @@ pub(super) fn get_delta_channel_history(
 ) -> Result<DeltaHistory> {
     let connection = transaction.connection;
     let target = match checkpoint_id {
+        _ if transaction.hides(thread_id) => None,
         Some(checkpoint_id) => Some(checkpoint_id.to_owned()),
         None => connection
             .prepare_cached(sql::SELECT_LATEST_ID)?

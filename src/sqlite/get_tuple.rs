@@ -18,6 +18,9 @@ pub(super) fn get_tuple(
     checkpoint_ns: &str,
     checkpoint_id: Option<&str>,
 ) -> Result<Option<StoredTuple>> {
+    if transaction.hides(thread_id) {
+        return Ok(None);
+    }
     let connection = transaction.connection;
     let mut statement;
     let mut rows = if let Some(checkpoint_id) = checkpoint_id {

@@ -38,7 +38,20 @@ fn page_keys(
     after: Option<&CheckpointKey>,
     limit: usize,
 ) -> Result<Vec<(i64, CheckpointKey)>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    if filter
+        .thread_id
+        .as_ref()
+        .is_some_and(|thread_id| transaction.hides(thread_id))
+    {
+        return Ok(Vec::new());
+    }
+    let most = limit;
+    // Rows of threads that are being deleted come on top.
+    let limit = if transaction.hidden.is_empty() {
+        i64::try_from(limit).unwrap_or(i64::MAX)
+    } else {
+        i64::MAX
+    };
     let mut parameters: Vec<&dyn ToSql> = Vec::new();
     let columns = [
         &filter.thread_id,
@@ -74,13 +87,17 @@ fn page_keys(
         .prepare_cached(&sql::list_keys(filter, after.is_some()))?;
     let mut rows = statement.query(parameters.as_slice())?;
     let mut keys = Vec::new();
-    while let Some(row) = rows.next()? {
+    while keys.len() < most
+        && let Some(row) = rows.next()?
+    {
         let key = CheckpointKey {
             thread_id: row.get(1)?,
             checkpoint_ns: row.get(2)?,
             checkpoint_id: row.get(3)?,
         };
-        keys.push((row.get(0)?, key));
+        if !transaction.hides(&key.thread_id) {
+            keys.push((row.get(0)?, key));
+        }
     }
     Ok(keys)
 }

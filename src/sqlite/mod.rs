@@ -1,13 +1,17 @@
 //! The SQLite store.
 
+mod admission;
+mod alone;
 mod archive;
 mod backup;
 mod checkpointer;
 mod chunks;
+mod clock;
 mod convert;
 mod copy_thread;
 mod delete_for_runs;
 mod delete_thread;
+mod deletions;
 mod engine;
 pub mod filesystem;
 pub mod foreign_sqlite;
@@ -19,6 +23,7 @@ mod group;
 mod history;
 mod janitor;
 mod job;
+mod lease;
 mod list;
 mod list_threads;
 pub mod lock_guard;
@@ -31,12 +36,14 @@ mod put_writes;
 mod read_thread;
 mod reader;
 mod rebind;
-mod rebuild;
 mod remove;
+mod repair;
 mod restore;
 mod retention;
 mod row;
+mod salvage;
 mod schema;
+mod select;
 mod set_thread;
 mod settings;
 mod shared;
@@ -57,7 +64,8 @@ mod writer;
 
 pub use manager::Location;
 pub use settings::{
-    AutoVacuum, FormatChoice, JournalMode, OnForeignSqlite, Settings, Synchronous, TempStore,
+    AutoVacuum, FormatChoice, JournalMode, OnConflict, OnDeletedThread, OnForeignSqlite, Settings,
+    Synchronous, TempStore,
 };
 
 use std::path::PathBuf;
@@ -66,18 +74,23 @@ use std::sync::Arc;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
-    ChannelHistory, CheckpointKey, Conversion, CopyProgress, DeltaHistory, EncodedCheckpoint, EncodedRow,
-    EncodedWrites, Format, Garbage, HistoryPage, Keep, ListFilter, Opened, Page, Pages, Removal, Stats,
-    Storage, StoredTuple, StoredWrite, SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage,
-    Vacuumed, Verified,
+    ChannelHistory, CheckpointKey, Conversion, CopyProgress, Deleted, DeltaHistory, EncodedCheckpoint,
+    EncodedRow, EncodedWrites, Format, Garbage, HistoryPage, Keep, Leased, ListFilter, OnExisting, Opened,
+    Page, Pages, Removal, Repaired, Salvaged, Scrubbed, Selection, Stats, Storage, StoredTuple, StoredWrite,
+    Survey, SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage, Vacuumed, Verified,
 };
 use crate::pending::Pending;
 use crate::retention::{Policy, Run, Term};
 use crate::shape::ShapeBook;
 use crate::stepwise::Stepwise;
+use admission::Admission;
+use alone::Alone;
+use copy_thread::Copy;
+use delete_thread::Deletion;
 use engine::Engine;
 use job::TypedJob;
 use put_writes::PutWrites;
+use slice::Slice;
 use transaction::WriteTransaction;
 
 /// Checkpoints in one SQLite database.
@@ -154,16 +167,18 @@ impl Backend for SqliteBackend {
         })
     }
 
-    fn put(&self, checkpoint: EncodedCheckpoint) -> Pending<()> {
+    fn put(&self, checkpoint: EncodedCheckpoint, lease: Option<String>) -> Pending<()> {
+        let admission = Admission::new(self.engine.settings(), lease);
         let bytes = checkpoint.value.payload.as_slice().len() + checkpoint.metadata.as_slice().len();
         let begins = checkpoint.key.checkpoint_ns.is_empty() && checkpoint.parent_checkpoint_id.is_none();
         let ttl = self.engine.household.time_to_live().filter(|_| begins);
         self.engine.write_prepared(bytes, move |shared, order, done| {
-            put::job(checkpoint, ttl, shared, order, done)
+            put::job(checkpoint, ttl, admission, shared, order, done)
         })
     }
 
-    fn put_writes(&self, writes: EncodedWrites) -> Pending<()> {
+    fn put_writes(&self, writes: EncodedWrites, lease: Option<String>) -> Pending<()> {
+        let admission = Admission::new(self.engine.settings(), lease);
         let bytes = writes
             .writes
             .iter()
@@ -173,7 +188,7 @@ impl Backend for SqliteBackend {
             let mut put_writes = PutWrites::new(writes, shared);
             Box::new(TypedJob {
                 order,
-                work: move |transaction: &WriteTransaction<'_>| put_writes.run(transaction),
+                work: move |transaction: &WriteTransaction<'_>| put_writes.run_if(&admission, transaction),
                 value: None,
                 done,
             })
@@ -225,9 +240,37 @@ impl Backend for SqliteBackend {
         )
     }
 
-    fn delete_thread(&self, thread_id: String) -> Pending<bool> {
+    fn delete_thread(&self, thread_id: String, overwrite: bool) -> Pending<Deleted> {
+        let bury = self.engine.settings().on_deleted_thread == OnDeletedThread::Raise;
         self.engine.write(0, move |transaction| {
-            delete_thread::delete_thread(transaction, &thread_id, &slice::Slice::begin())
+            delete_thread::delete_thread(transaction, &thread_id, Deletion { overwrite, bury })
+        })
+    }
+
+    fn finish_deletions(&self) -> Pending<Deleted> {
+        self.engine.write(0, |transaction| {
+            let mut deleted = Deleted::default();
+            delete_thread::go_on(transaction, &Slice::begin(), &mut deleted)?;
+            Ok(deleted)
+        })
+    }
+
+    fn scrub(&self) -> Pending<Scrubbed> {
+        Pending::new(Alone {
+            engine: Arc::clone(&self.engine),
+            work: alone::scrub,
+        })
+    }
+
+    fn acquire_lease(&self, thread_id: String, token: String, milliseconds: i64) -> Pending<Leased> {
+        self.engine.write(0, move |transaction| {
+            lease::acquire_lease(transaction, &thread_id, &token, milliseconds)
+        })
+    }
+
+    fn release_lease(&self, thread_id: String, token: String) -> Pending<()> {
+        self.engine.write(0, move |transaction| {
+            lease::release_lease(transaction, &thread_id, &token)
         })
     }
 
@@ -237,14 +280,28 @@ impl Backend for SqliteBackend {
         })
     }
 
+    fn select(&self, thread_id: String, selection: Selection, shapes: Arc<ShapeBook>) -> Pending<Removal> {
+        self.engine.read(Removal::default, move |transaction| {
+            select::select(transaction, &thread_id, &selection, &shapes)
+        })
+    }
+
     fn copy_thread(
         &self,
         source: String,
         target: String,
+        without: Option<Arc<Removal>>,
+        on_existing: OnExisting,
         progress: CopyProgress,
     ) -> Pending<Option<CopyProgress>> {
         self.engine.write(0, move |transaction| {
-            copy_thread::copy_thread(transaction, &source, &target, progress.clone())
+            let copy = Copy {
+                source: &source,
+                target: &target,
+                without: without.as_deref(),
+                on_existing,
+            };
+            copy_thread::copy_thread(transaction, &copy, progress.clone())
         })
     }
 
@@ -293,7 +350,10 @@ impl Backend for SqliteBackend {
     }
 
     fn rebuild(&self) -> Pending<()> {
-        Pending::new(rebuild::Rebuild(Arc::clone(&self.engine)))
+        Pending::new(Alone {
+            engine: Arc::clone(&self.engine),
+            work: alone::rebuild,
+        })
     }
 
     fn storage(&self, thread_id: Option<String>) -> Pending<Storage> {
@@ -432,6 +492,21 @@ impl Backend for SqliteBackend {
                 before.as_deref(),
                 limit,
             )
+        })
+    }
+
+    fn repair(&self, keys: Vec<CheckpointKey>) -> Pending<Repaired> {
+        self.engine
+            .write(0, move |transaction| repair::repair(transaction, &keys))
+    }
+
+    fn survey(&self) -> Pending<Survey> {
+        self.engine.read(Survey::default, salvage::survey)
+    }
+
+    fn salvage(&self, survey: Arc<Survey>, from: usize) -> Pending<Salvaged> {
+        self.engine.read(Salvaged::default, move |transaction| {
+            salvage::salvage(transaction, &survey, from)
         })
     }
 

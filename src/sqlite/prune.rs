@@ -25,16 +25,16 @@ use crate::model::{CheckpointKey, Keep, Removal, RemovalStep, TypedValue};
 use crate::shape::{Shape, ShapeBook, UNKNOWN_BYTES, VERSION_WITH_SENDS};
 
 /// One checkpoint of the tree.
-struct Node {
-    parent: Option<String>,
+pub(super) struct Node {
+    pub(super) parent: Option<String>,
     /// The root graph's checkpoint that this one's subgraph call started from.
-    root: Option<String>,
+    pub(super) root: Option<String>,
     /// Channels that count updates since their last delta snapshot.
     counters: HashSet<String>,
 }
 
 /// One namespace: its checkpoints by id, greatest last.
-type Namespace = BTreeMap<String, Node>;
+pub(super) type Namespace = BTreeMap<String, Node>;
 
 pub(super) fn prune(
     transaction: &ReadTransaction<'_>,
@@ -44,15 +44,7 @@ pub(super) fn prune(
 ) -> Result<Removal> {
     let connection = transaction.connection;
     let tree = read_tree(connection, thread_id)?;
-    let mut outlines = Outlines {
-        connection,
-        chunks: &transaction.chunks,
-        thread_id,
-        shapes,
-        known: HashMap::new(),
-        unknown: Vec::new(),
-        bytes: 0,
-    };
+    let mut outlines = Outlines::new(transaction, thread_id, shapes);
     let mut chosen = HashMap::new();
     for (checkpoint_ns, namespace) in &tree {
         chosen.insert(
@@ -115,7 +107,7 @@ pub(super) fn prune(
 
 /// Cuts the parents that go, then deletes what is not kept: a removal that stops half-way leaves no
 /// parent that is not there.
-fn sweep(
+pub(super) fn sweep(
     removal: &mut Removal,
     thread_id: &str,
     checkpoint_ns: &str,
@@ -144,7 +136,7 @@ fn sweep(
         .extend(gone.map(|id| RemovalStep::Checkpoint(key(id))));
 }
 
-fn read_tree(connection: &Connection, thread_id: &str) -> Result<BTreeMap<String, Namespace>> {
+pub(super) fn read_tree(connection: &Connection, thread_id: &str) -> Result<BTreeMap<String, Namespace>> {
     let mut tree: BTreeMap<String, Namespace> = BTreeMap::new();
     let mut statement = connection.prepare_cached(sql::SELECT_TREE)?;
     let mut rows = statement.query([thread_id])?;
@@ -169,17 +161,34 @@ fn names(object: Option<&str>) -> HashSet<String> {
 }
 
 /// Reads the outlines of checkpoints, each at most once.
-struct Outlines<'a, 'c> {
+pub(super) struct Outlines<'a, 'c> {
     connection: &'a Connection,
     chunks: &'a Chunks<'c>,
     thread_id: &'a str,
     shapes: &'a ShapeBook,
     known: HashMap<(String, String), Arc<Shape>>,
-    unknown: Vec<TypedValue>,
+    /// Those that only their serializer can read.
+    pub(super) unknown: Vec<TypedValue>,
     bytes: usize,
 }
 
-impl Outlines<'_, '_> {
+impl<'a, 'c> Outlines<'a, 'c> {
+    pub(super) fn new(
+        transaction: &'a ReadTransaction<'c>,
+        thread_id: &'a str,
+        shapes: &'a ShapeBook,
+    ) -> Self {
+        Self {
+            connection: transaction.connection,
+            chunks: &transaction.chunks,
+            thread_id,
+            shapes,
+            known: HashMap::new(),
+            unknown: Vec::new(),
+            bytes: 0,
+        }
+    }
+
     /// The checkpoints that shall stay: the newest, and those made since.
     fn chosen(&mut self, checkpoint_ns: &str, namespace: &Namespace, keep: Keep) -> Result<BTreeSet<String>> {
         let mut chosen = BTreeSet::new();
@@ -211,7 +220,16 @@ impl Outlines<'_, '_> {
         namespace: &Namespace,
         chosen: &BTreeSet<String>,
     ) -> Result<HashSet<String>> {
-        let roots = with_descendants(namespace, chosen);
+        self.with_needs(checkpoint_ns, namespace, with_descendants(namespace, chosen))
+    }
+
+    /// Checkpoints, and those that reading them needs.
+    pub(super) fn with_needs(
+        &mut self,
+        checkpoint_ns: &str,
+        namespace: &Namespace,
+        roots: HashSet<String>,
+    ) -> Result<HashSet<String>> {
         let mut kept = roots.clone();
         for checkpoint_id in &roots {
             let Some(node) = namespace.get(checkpoint_id) else {

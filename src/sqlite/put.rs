@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::params;
 
+use super::admission::Admission;
 use super::job::{Job, Order, TypedJob};
 use super::prepared::Prepared;
 use super::shared::Shared;
@@ -26,6 +27,7 @@ use crate::progress;
 pub(super) fn job(
     checkpoint: EncodedCheckpoint,
     ttl: Option<Option<i64>>,
+    admission: Admission,
     shared: &Shared,
     order: Order,
     done: Done<()>,
@@ -40,6 +42,7 @@ pub(super) fn job(
             if let Some(default) = ttl {
                 terms::end_if_expired(transaction, &place, default)?;
             }
+            admission.checkpoint(transaction, &put.checkpoint)?;
             put.run(transaction)
         },
         value: None,
@@ -90,6 +93,10 @@ impl Put {
             None => self.prepared.next_nodes(),
         };
         Progress::new(self.checkpoint.metadata.as_slice(), nodes)
+    }
+
+    pub(super) fn thread_id(&self) -> &str {
+        &self.checkpoint.key.thread_id
     }
 
     /// What is known of the namespace once this is committed.

@@ -2,6 +2,7 @@
 
 use rusqlite::params;
 
+use super::admission::Admission;
 use super::prepared::Prepared;
 use super::shared::Shared;
 use super::statements as sql;
@@ -32,6 +33,16 @@ impl PutWrites {
         };
         let prepared = writes.writes.iter().map(prepare).collect();
         Self { writes, prepared }
+    }
+
+    pub(super) fn thread_id(&self) -> &str {
+        &self.writes.key.thread_id
+    }
+
+    /// Stores them if the saver may.
+    pub(super) fn run_if(&mut self, admission: &Admission, transaction: &WriteTransaction<'_>) -> Result<()> {
+        admission.writes(transaction, &self.writes.key)?;
+        self.run(transaction)
     }
 
     pub(super) fn run(&mut self, transaction: &WriteTransaction<'_>) -> Result<()> {

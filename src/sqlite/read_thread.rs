@@ -20,6 +20,9 @@ pub(super) fn read_thread(
     thread_id: &str,
     after: Option<&(String, String)>,
 ) -> Result<ThreadPage> {
+    if transaction.hides(thread_id) {
+        return Ok(ThreadPage::default());
+    }
     let Some((checkpoint_ns, ids)) = next_ids(transaction.connection, thread_id, after)? else {
         return Ok(ThreadPage::default());
     };
@@ -126,10 +129,12 @@ fn places(transaction: &ReadTransaction<'_>, key: &CheckpointKey) -> Result<Vec<
 
 pub(super) fn thread_ids(transaction: &ReadTransaction<'_>, limit: usize) -> Result<Vec<String>> {
     let mut statement = transaction.connection.prepare_cached(sql::SELECT_THREADS)?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let threads = statement
-        .query_map([limit], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
+    let most = i64::try_from(limit + transaction.hidden.len()).unwrap_or(i64::MAX);
+    let mut threads = statement
+        .query_map([most], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<String>>>()?;
+    threads.retain(|thread_id| !transaction.hides(thread_id));
+    threads.truncate(limit);
     Ok(threads)
 }
 
@@ -143,7 +148,7 @@ pub(super) fn is_stored(connection: &Connection, key: &CheckpointKey, id: &str) 
 }
 
 impl ThreadRow {
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         let checkpoint =
             |tuple: &StoredTuple| tuple.value.payload.as_slice().len() + tuple.metadata.as_slice().len();
         let writes = self

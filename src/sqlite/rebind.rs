@@ -13,8 +13,21 @@ use crate::chunk::{self, Binding, Hash, Op, Sealer};
 use crate::error::Result;
 use crate::model::CheckpointKey;
 
+/// Takes the parent from a checkpoint.
+pub(super) fn cut_any_parent(connection: &Connection, key: &CheckpointKey, parent: &str) -> Result<()> {
+    if !cut_parent(connection, key, parent)? {
+        connection.prepare_cached(sql::CUT_PARENT)?.execute(params![
+            key.thread_id,
+            key.checkpoint_ns,
+            key.checkpoint_id,
+            parent
+        ])?;
+    }
+    Ok(())
+}
+
 /// Takes the parent from a checkpoint that is stored as a recipe; false if it is stored otherwise.
-pub(super) fn cut_parent(connection: &Connection, key: &CheckpointKey, parent: &str) -> Result<bool> {
+fn cut_parent(connection: &Connection, key: &CheckpointKey, parent: &str) -> Result<bool> {
     let Some((found, bytes, metadata)) = recipe_of(connection, key)? else {
         return Ok(false);
     };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::delete_thread::delete_thread;
+use super::delete_thread::{Deletion, delete_in, go_on};
 use super::rebind;
 use super::slice::Slice;
 use super::statements as sql;
@@ -12,7 +12,7 @@ use super::threads;
 use super::transaction::WriteTransaction;
 use super::weigh;
 use crate::error::Result;
-use crate::model::{CheckpointKey, Format, Removal, RemovalStep};
+use crate::model::{CheckpointKey, Deleted, Format, Removal, RemovalStep, Rest};
 
 /// Takes the steps from `from` on; the number of the first one that is left.
 pub(super) fn remove(
@@ -27,17 +27,10 @@ pub(super) fn remove(
     for step in removal.steps.iter().skip(from) {
         match step {
             RemovalStep::CutParent(key, parent) => {
-                if !rebind::cut_parent(connection, key, parent)? {
-                    connection.prepare_cached(sql::CUT_PARENT)?.execute(params![
-                        key.thread_id,
-                        key.checkpoint_ns,
-                        key.checkpoint_id,
-                        parent
-                    ])?;
-                }
+                rebind::cut_any_parent(connection, key, parent)?;
             }
             RemovalStep::Checkpoint(key) => {
-                if let Some(bytes) = delete_checkpoint(connection, key)? {
+                if let Some(bytes) = delete_checkpoint(connection, key)?.bytes {
                     let (rows, sum) = removed.entry(&key.thread_id).or_default();
                     *rows += 1;
                     *sum += bytes;
@@ -59,7 +52,12 @@ pub(super) fn remove(
                     None => false,
                 };
                 if !changed {
-                    if delete_thread(transaction, thread_id, slice)? {
+                    let mut deleted = Deleted::default();
+                    delete_in(transaction, thread_id, Deletion::default(), slice, &mut deleted)?;
+                    if deleted.rest == Rest::Marked {
+                        go_on(transaction, slice, &mut deleted)?;
+                    }
+                    if deleted.rest != Rest::None {
                         break;
                     }
                     removed.remove(thread_id.as_str());
@@ -80,14 +78,23 @@ pub(super) fn remove(
     Ok(done)
 }
 
-/// Removes one checkpoint and the writes stored at it; the bytes of the checkpoint, if it was there.
-pub(super) fn delete_checkpoint(connection: &Connection, key: &CheckpointKey) -> Result<Option<i64>> {
+/// What went with a checkpoint.
+pub(super) struct Gone {
+    /// The rows of writes stored at it.
+    pub(super) writes: usize,
+    /// Its bytes, if it was there.
+    pub(super) bytes: Option<i64>,
+}
+
+/// Removes one checkpoint and the writes stored at it.
+pub(super) fn delete_checkpoint(connection: &Connection, key: &CheckpointKey) -> Result<Gone> {
     let place = params![key.thread_id, key.checkpoint_ns, key.checkpoint_id];
-    connection
+    let writes = connection
         .prepare_cached(sql::DELETE_CHECKPOINT_WRITES)?
         .execute(place)?;
-    Ok(connection
+    let bytes = connection
         .prepare_cached(sql::DELETE_CHECKPOINT)?
         .query_row(place, |row| row.get(0))
-        .optional()?)
+        .optional()?;
+    Ok(Gone { writes, bytes })
 }

@@ -94,6 +94,11 @@ CREATE TABLE checkpoint_runs (
     PRIMARY KEY (run_id, thread_id)
 ) WITHOUT ROWID;
 CREATE INDEX checkpoint_runs_by_thread ON checkpoint_runs (thread_id);
+CREATE TABLE checkpoint_deletions (
+    thread_id TEXT NOT NULL PRIMARY KEY,
+    thread_no INTEGER,
+    overwrite INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TRIGGER checkpoint_format_checkpoints BEFORE INSERT ON checkpoints BEGIN
     SELECT RAISE(ABORT, 'this database is in the compact format of langgraph-checkpoint-rust: use its savers, or downgrade it with them');
 END;
@@ -107,6 +112,8 @@ const DROP_COMPACT: &str = "
 DROP TRIGGER checkpoint_format_checkpoints;
 DROP TRIGGER checkpoint_format_writes;
 DROP TABLE checkpoint_runs;
+DROP TABLE checkpoint_deletions;
+DROP TABLE checkpoint_tombstones;
 DROP TABLE checkpoint_chunks;
 DROP TABLE checkpoint_meta;
 DELETE FROM checkpoint_threads WHERE thread_id IS NULL OR (title IS NULL AND metadata IS NULL AND archived = 0
@@ -116,6 +123,14 @@ UPDATE checkpoint_threads SET checkpoints = 0, bytes = 0, head = NULL, step = NU
 
 const HAS_NOTES: &str = "SELECT 1 FROM checkpoint_threads LIMIT 1";
 const DROP_THREADS: &str = "DROP TABLE checkpoint_threads";
+
+/// When threads were deleted: by the hash of their id, the greatest id of a checkpoint made by then.
+const CREATE_TOMBSTONES: &str = "
+CREATE TABLE IF NOT EXISTS checkpoint_tombstones (
+    id INTEGER PRIMARY KEY,
+    thread BLOB NOT NULL UNIQUE,
+    boundary TEXT NOT NULL
+);";
 
 const SET_FORMAT: &str = "UPDATE checkpoint_meta SET value = ?1 WHERE key = 'format'";
 const HAS_RECIPES: &str = "
@@ -163,11 +178,6 @@ pub(super) fn has_threads(connection: &Connection) -> Result<bool> {
         .exists(["checkpoint_threads"])?)
 }
 
-/// Makes the table of threads.
-pub(super) fn add_threads(connection: &Connection) -> Result<()> {
-    Ok(connection.execute_batch(CREATE_THREADS)?)
-}
-
 /// What a version to come may not be asked to bear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
@@ -208,8 +218,7 @@ pub(super) fn migrate(connection: &Connection, made: Format) -> Result<()> {
     let is_new = exists("checkpoints")?.is_none() && exists("writes")?.is_none();
     connection.execute_batch(CREATE_TABLES)?;
     if is_new && made == Format::Compact {
-        connection.execute_batch(CREATE_THREADS)?;
-        connection.execute_batch(CREATE_COMPACT)?;
+        add_compact(connection)?;
     }
     if inspect(connection)? == Schema::WithoutTaskPath {
         connection.execute_batch(ADD_TASK_PATH)?;
@@ -217,12 +226,32 @@ pub(super) fn migrate(connection: &Connection, made: Format) -> Result<()> {
     Ok(())
 }
 
+fn add_compact(connection: &Connection) -> Result<()> {
+    add_threads(connection)?;
+    add_tombstones(connection)?;
+    Ok(connection.execute_batch(CREATE_COMPACT)?)
+}
+
+/// The table of threads, which an interop file gets once a user stores something there.
+pub(super) fn add_threads(connection: &Connection) -> Result<()> {
+    Ok(connection.execute_batch(CREATE_THREADS)?)
+}
+
+/// The table of deleted threads, which an interop file gets once a user asks for it.
+pub(super) fn add_tombstones(connection: &Connection) -> Result<()> {
+    Ok(connection.execute_batch(CREATE_TOMBSTONES)?)
+}
+
+/// Whether a table is there.
+pub(super) fn has_table(connection: &Connection, name: &str) -> Result<bool> {
+    Ok(connection.prepare_cached(TABLE_EXISTS)?.exists([name])?)
+}
+
 /// Makes new rows be of the format that the file is going to have; the format they have.
 pub(super) fn begin_conversion(connection: &Connection, target: Format) -> Result<Format> {
     match (format(connection, Access::Write)?, target) {
         (Format::Interop, Format::Compact) => {
-            connection.execute_batch(CREATE_THREADS)?;
-            connection.execute_batch(CREATE_COMPACT)?;
+            add_compact(connection)?;
             Ok(Format::Compact)
         }
         (Format::Compact | Format::Downgrading, Format::Compact) => {

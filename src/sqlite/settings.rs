@@ -99,8 +99,30 @@ pub struct Settings {
     pub on_foreign_sqlite: OnForeignSqlite,
     /// The format of new files, and what an existing one must have.
     pub format: FormatChoice,
+    /// What to do about a run that began before its thread was deleted.
+    pub on_deleted_thread: OnDeletedThread,
+    /// What to do about a put whose parent is not the newest checkpoint.
+    pub on_conflict: OnConflict,
     /// How new chunks are kept.
     pub compression: Compression,
+}
+
+/// What to do about a run that began before its thread was deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDeletedThread {
+    /// Store what it says.
+    Allow,
+    /// Refuse it.
+    Raise,
+}
+
+/// What to do about a put whose parent is not the newest checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConflict {
+    /// Store it beside the newest.
+    Fork,
+    /// Refuse it.
+    Raise,
 }
 
 /// Which format a file shall have.
@@ -166,8 +188,8 @@ impl Settings {
 }
 
 impl Settings {
-    /// How two savers of one file disagree, in words. `synchronous` may differ: a commit takes the
-    /// strictest level of its jobs.
+    /// How two savers of one file disagree, in words. What a saver asks of its own puts may differ:
+    /// a commit takes the strictest `synchronous` of its jobs.
     pub(super) fn conflicts(&self, other: &Self) -> Vec<String> {
         macro_rules! compare {
             ($($name:ident),+) => {
@@ -276,6 +298,8 @@ impl Default for Settings {
             lock_guard: true,
             on_foreign_sqlite: OnForeignSqlite::Warn,
             format: FormatChoice::Auto,
+            on_deleted_thread: OnDeletedThread::Allow,
+            on_conflict: OnConflict::Fork,
             compression: Compression::None,
         }
     }

@@ -1,6 +1,7 @@
 //! Every SQL text but the schema's. User input is bound, never spliced: the only text that is put
 //! together comes from the closed set of fragments in [`list_keys`].
 
+pub(super) mod deletions;
 pub(super) mod maintenance;
 pub(super) mod retention;
 pub(super) mod threads;
@@ -77,6 +78,8 @@ pub(super) struct WriteStatements {
     pub(super) places: &'static str,
     /// The writes of a checkpoint.
     pub(super) by_checkpoint: &'static str,
+    /// A write, by its row id.
+    pub(super) by_rowid: &'static str,
     /// The writes of a checkpoint to one channel.
     pub(super) by_channel: &'static str,
     /// A page of checkpoints, by a JSON array of row ids, each row once per write.
@@ -92,6 +95,7 @@ ORDER BY task_path, task_id, idx",
 SELECT task_id, channel, type, value, task_path, idx FROM writes
 WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3
 ORDER BY task_path, task_id, idx",
+    by_rowid: "SELECT task_id, channel, type, value, task_path, idx FROM writes WHERE rowid = ?1",
     by_channel: "
 SELECT task_id, channel, type, value, task_path, idx FROM writes
 WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND channel = ?4
@@ -114,6 +118,7 @@ ORDER BY task_id, idx",
 SELECT task_id, channel, type, value, '', idx FROM writes
 WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3
 ORDER BY task_id, idx",
+    by_rowid: "SELECT task_id, channel, type, value, '', idx FROM writes WHERE rowid = ?1",
     by_channel: "
 SELECT task_id, channel, type, value, '', idx FROM writes
 WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND channel = ?4
@@ -143,14 +148,6 @@ pub(super) const SELECT_RUN_CHECKPOINTS: &str = concat!(
     document!(),
     ", '$.run_id') IN (SELECT value FROM json_each(?1))"
 );
-
-/// Subgraphs before the root graph, old before new.
-pub(super) const SELECT_THREAD_KEYS: &str = "
-SELECT checkpoint_ns, checkpoint_id FROM checkpoints
-WHERE thread_id = ?1 ORDER BY checkpoint_ns DESC, checkpoint_id";
-
-pub(super) const DELETE_SOME_THREAD_WRITES: &str = "
-DELETE FROM writes WHERE rowid IN (SELECT rowid FROM writes WHERE thread_id = ?1 LIMIT 256)";
 
 /// The key after `(?2, ?3)`; the first one after NULLs.
 pub(super) const NEXT_CHECKPOINT_KEY: &str = "
@@ -227,22 +224,6 @@ WHERE thread_no = ?1 AND revision = ?2 AND puts = ?3";
 /// Yields the bytes of the chunk.
 pub(super) const DELETE_CHUNK: &str =
     "DELETE FROM checkpoint_chunks WHERE id = ?1 RETURNING octet_length(data)";
-
-/// Leaves the number of a thread behind, for its chunks.
-pub(super) const FORGET_THREAD: &str = "
-UPDATE checkpoint_threads SET thread_id = NULL, created = NULL, updated = NULL, checkpoints = 0, bytes = 0,
-    head = NULL, step = NULL, source = NULL, run_id = NULL, status = NULL, nodes = NULL, title = NULL,
-    metadata = NULL, archived = 0, pinned = 0, ttl = NULL, expires = NULL, lease_token = NULL,
-    lease_expires = NULL
-WHERE thread_id = ?1";
-pub(super) const SELECT_DELETED_THREAD: &str =
-    "SELECT thread_no FROM checkpoint_threads WHERE thread_id IS NULL LIMIT 1";
-pub(super) const DELETE_SOME_THREAD_CHUNKS: &str = "
-DELETE FROM checkpoint_chunks WHERE id IN
-    (SELECT id FROM checkpoint_chunks WHERE thread_no = ?1 LIMIT 64)";
-pub(super) const DELETE_THREAD_ROW: &str = "DELETE FROM checkpoint_threads WHERE thread_id = ?1";
-pub(super) const DELETE_THREAD: &str = "DELETE FROM checkpoint_threads WHERE thread_no = ?1";
-pub(super) const DELETE_THREAD_RUNS: &str = "DELETE FROM checkpoint_runs WHERE thread_id = ?1";
 
 /// The recipe of a checkpoint, to be written anew in another place.
 pub(super) const SELECT_RECIPE: &str = "

@@ -147,20 +147,3 @@ pub(super) fn sweep(connection: &Connection, garbage: &Garbage, progress: SweepP
         slices: progress.slices + 1,
     }))
 }
-
-/// Deletes the chunks of deleted threads until the slice is over; true if some are left.
-pub(super) fn sweep_deleted(connection: &Connection, slice: &Slice) -> Result<bool> {
-    let mut next = connection.prepare_cached(sql::SELECT_DELETED_THREAD)?;
-    while let Some(thread_no) = next.query_row([], |row| row.get::<_, i64>(0)).optional()? {
-        let mut delete = connection.prepare_cached(sql::DELETE_SOME_THREAD_CHUNKS)?;
-        while delete.execute([thread_no])? > 0 {
-            if slice.is_over() {
-                return Ok(true);
-            }
-        }
-        connection
-            .prepare_cached(sql::DELETE_THREAD)?
-            .execute([thread_no])?;
-    }
-    Ok(false)
-}

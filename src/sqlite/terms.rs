@@ -129,7 +129,7 @@ pub(super) fn end_if_expired(
                 checkpoint_ns: row.get(0)?,
                 checkpoint_id: row.get(1)?,
             };
-            bytes += delete_checkpoint(connection, &older)?.unwrap_or_default();
+            bytes += delete_checkpoint(connection, &older)?.bytes.unwrap_or_default();
             rows += 1;
         }
         connection

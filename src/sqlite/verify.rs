@@ -3,12 +3,14 @@
 
 use rusqlite::{Rows, params};
 
+use super::chunks::Chunks;
 use super::engine::ReadTransaction;
 use super::read_thread::{is_stored, read_row};
+use super::schema;
 use super::slice::Slice;
 use super::statements::maintenance as sql;
 use crate::error::{Error, Result};
-use crate::model::{CheckpointKey, Finding, Payload, ThreadRow, TypedValue, Verified};
+use crate::model::{CheckpointKey, Finding, Format, Payload, ThreadRow, TypedValue, Verified};
 use crate::shape;
 
 pub(super) fn integrity(transaction: &ReadTransaction<'_>) -> Result<Vec<String>> {
@@ -28,6 +30,18 @@ pub(super) fn integrity(transaction: &ReadTransaction<'_>) -> Result<Vec<String>
         }
     }
     complaints.retain(|line| line != "ok");
+    if complaints.is_empty()
+        && schema::format(transaction.connection, schema::Access::Read)? != Format::Interop
+    {
+        let lost: i64 = transaction
+            .connection
+            .query_row(sql::COUNT_LOST_CHUNKS, [], |row| row.get(0))?;
+        if lost > 0 {
+            complaints.push(format!(
+                "{lost} chunks belong to no thread; repair() sees to that"
+            ));
+        }
+    }
     Ok(complaints)
 }
 
@@ -40,6 +54,12 @@ pub(super) fn verify(transaction: &ReadTransaction<'_>, after: Option<&Checkpoin
         )
     });
     let slice = Slice::begin();
+    let transaction = &ReadTransaction {
+        connection: transaction.connection,
+        statements: transaction.statements,
+        chunks: Chunks::keeping(transaction.connection),
+        hidden: transaction.hidden.clone(),
+    };
     let mut verified = Verified::default();
     let mut statement = transaction.connection.prepare_cached(sql::SELECT_KEYS)?;
     let mut rows = statement.query(params![thread_id, ns, id])?;
@@ -60,6 +80,9 @@ pub(super) fn verify(transaction: &ReadTransaction<'_>, after: Option<&Checkpoin
             Err(error) => return Err(error),
         };
         verified.next = Some(key.clone());
+        if transaction.hides(&key.thread_id) {
+            continue;
+        }
         let row = read_row(transaction, key.clone());
         match row.and_then(|row| look(transaction, &row, &mut verified)) {
             Ok(()) => {}
@@ -131,7 +154,7 @@ fn look(transaction: &ReadTransaction<'_>, row: &ThreadRow, verified: &mut Verif
 }
 
 /// What is wrong with a value. A tag that only its serializer knows is taken as it is.
-fn damage(value: &TypedValue) -> Option<String> {
+pub(super) fn damage(value: &TypedValue) -> Option<String> {
     let bytes = value.payload.as_slice();
     match (value.tag.as_deref(), &value.payload) {
         (None, _) => Some("it has no type tag".to_owned()),

@@ -1,6 +1,7 @@
 //! `write_thread`: a page of rows, as `read_thread` reads them, in one transaction; what is there under the
 //! same keys is replaced.
 
+use super::deletions;
 use super::put::Put;
 use super::put_writes::PutWrites;
 use super::shared::Shared;
@@ -26,6 +27,12 @@ impl Row {
 
 /// Writes come before their checkpoint, as LangGraph stores them.
 pub(super) fn write_thread(transaction: &WriteTransaction<'_>, rows: &mut [Row]) -> Result<()> {
+    for row in rows.iter() {
+        let checkpoint = row.checkpoint.iter().map(Put::thread_id);
+        for thread_id in checkpoint.chain(row.writes.iter().map(PutWrites::thread_id)) {
+            deletions::check_hidden(transaction, thread_id)?;
+        }
+    }
     for row in rows {
         for writes in &mut row.writes {
             writes.run(transaction)?;

@@ -34,3 +34,60 @@ pub(in crate::sqlite) const SELECT_NAMESPACE_IDS: &str = "
 SELECT checkpoint_id FROM checkpoints WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id > ?3
 UNION SELECT checkpoint_id FROM writes WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id > ?3
 ORDER BY checkpoint_id LIMIT 256";
+
+/// The rows of a table with their keys, after a row id. No page that holds only a part of a value is read.
+pub(in crate::sqlite) const CHECKPOINTS_BY_ROWID: &str = "
+SELECT rowid, thread_id, checkpoint_ns, checkpoint_id, '', 0 FROM checkpoints NOT INDEXED
+WHERE rowid > ?1 ORDER BY rowid";
+pub(in crate::sqlite) const WRITES_BY_ROWID: &str = "
+SELECT rowid, thread_id, checkpoint_ns, checkpoint_id, task_id, idx FROM writes NOT INDEXED
+WHERE rowid > ?1 ORDER BY rowid";
+
+/// The same after a key, from the index alone.
+pub(in crate::sqlite) const CHECKPOINTS_BY_KEY: &str = "
+SELECT rowid, thread_id, checkpoint_ns, checkpoint_id, '', 0
+FROM checkpoints INDEXED BY sqlite_autoindex_checkpoints_1
+WHERE (thread_id, checkpoint_ns, checkpoint_id) > (?1, ?2, ?3) AND ?4 IS NOT NULL AND ?5 IS NOT NULL
+ORDER BY thread_id, checkpoint_ns, checkpoint_id";
+pub(in crate::sqlite) const WRITES_BY_KEY: &str = "
+SELECT rowid, thread_id, checkpoint_ns, checkpoint_id, task_id, idx
+FROM writes INDEXED BY sqlite_autoindex_writes_1
+WHERE (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) > (?1, ?2, ?3, ?4, ?5)
+ORDER BY thread_id, checkpoint_ns, checkpoint_id, task_id, idx";
+
+/// The same before a key, backwards.
+pub(in crate::sqlite) const CHECKPOINTS_BY_KEY_BACK: &str = "
+SELECT rowid, thread_id, checkpoint_ns, checkpoint_id, '', 0
+FROM checkpoints INDEXED BY sqlite_autoindex_checkpoints_1
+WHERE (thread_id, checkpoint_ns, checkpoint_id) < (?1, ?2, ?3) AND ?4 IS NOT NULL AND ?5 IS NOT NULL
+ORDER BY thread_id DESC, checkpoint_ns DESC, checkpoint_id DESC LIMIT 1024";
+pub(in crate::sqlite) const WRITES_BY_KEY_BACK: &str = "
+SELECT rowid, thread_id, checkpoint_ns, checkpoint_id, task_id, idx
+FROM writes INDEXED BY sqlite_autoindex_writes_1
+WHERE (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) < (?1, ?2, ?3, ?4, ?5)
+ORDER BY thread_id DESC, checkpoint_ns DESC, checkpoint_id DESC, task_id DESC, idx DESC LIMIT 1024";
+
+pub(in crate::sqlite) const CHECKPOINT_OF_ROWID: &str =
+    "SELECT parent_checkpoint_id, type, checkpoint, metadata FROM checkpoints WHERE rowid = ?1";
+
+/// Some threads that have no row of their own.
+pub(in crate::sqlite) const THREADS_WITHOUT_ROW: &str = "
+SELECT DISTINCT thread_id FROM checkpoints
+WHERE thread_id NOT IN (SELECT thread_id FROM checkpoint_threads WHERE thread_id IS NOT NULL)
+    AND thread_id NOT IN (SELECT thread_id FROM checkpoint_deletions)
+UNION SELECT DISTINCT thread_id FROM writes
+WHERE thread_id NOT IN (SELECT thread_id FROM checkpoint_threads WHERE thread_id IS NOT NULL)
+    AND thread_id NOT IN (SELECT thread_id FROM checkpoint_deletions)
+LIMIT 64";
+pub(in crate::sqlite) const THREAD_OF_NO: &str =
+    "SELECT thread_id FROM checkpoint_threads WHERE thread_no = ?1";
+pub(in crate::sqlite) const INSERT_THREAD_ROW: &str =
+    "INSERT INTO checkpoint_threads (thread_no, thread_id, puts) VALUES (?1, ?2, 1)";
+pub(in crate::sqlite) const NEWEST_ID_OF_THREAD: &str =
+    "SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = ?1";
+pub(in crate::sqlite) const COUNT_LOST_CHUNKS: &str = "
+SELECT count(*) FROM checkpoint_chunks
+WHERE thread_no NOT IN (SELECT thread_no FROM checkpoint_threads)";
+pub(in crate::sqlite) const DELETE_SOME_LOST_CHUNKS: &str = "
+DELETE FROM checkpoint_chunks WHERE id IN (SELECT id FROM checkpoint_chunks
+    WHERE thread_no NOT IN (SELECT thread_no FROM checkpoint_threads) LIMIT 64)";

@@ -1,0 +1,174 @@
+"""The verbs that delete whole threads, and how a deletion is carried to its end.
+
+Each verb's work is one generator of steps (`_bridge`), so its two colours cannot differ.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langgraph_checkpoint_rust import _config
+from langgraph_checkpoint_rust._bridge import arun, run
+from langgraph_checkpoint_rust._saver import Saver
+from langgraph_checkpoint_rust.reports import EraseReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from langgraph_checkpoint_rust._bridge import Steps
+    from langgraph_checkpoint_rust._core import SqliteBackend
+
+_OLD_COPIES = (
+    "bytes that SQLite moved from page to page before, in what is unused of pages; compact(full=True) writes "
+    "the file anew without them"
+)
+_OTHER_FILES = "backups, exports, and what the file system keeps of blocks that were given back"
+
+
+class DeletionVerbs(Saver):
+    """`delete_thread`, `delete_threads` and `erase_thread`."""
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Deletes a thread: all namespaces, checkpoints and writes.
+
+        All of it is gone for every reader at once. A thread that is too large for one transaction of
+        250 ms is deleted in several, behind a marker; if that is interrupted, the next deletion, `compact` or
+        put to the thread goes on with it, in any process. A file in interop format may have no marker: there
+        a very large thread loses its oldest checkpoints first; if that is interrupted, call again.
+
+        Args:
+            thread_id: The thread. An unknown one is no error.
+
+        Raises:
+            DatabaseBusyError: If another writer held the file for `busy_timeout`.
+
+        Example:
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> RustSqliteSaver(":memory:").delete_thread("1")
+        """
+        run(self._delete_thread(thread_id))
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """As `delete_thread`."""
+        await self._store.resolve()
+        await arun(self._delete_thread(thread_id))
+
+    def _delete_thread(self, thread_id: str) -> Steps[None]:
+        yield from self._open()
+        yield from deleted(self._store.backend, str(thread_id))
+
+    def delete_threads(
+        self, thread_ids: Sequence[str], *, progress: Callable[[int, int], object] | None = None
+    ) -> None:
+        """Deletes threads, one after the other, each as `delete_thread` does.
+
+        Args:
+            thread_ids: The threads. Unknown ones are no error.
+            progress: Called after each thread with the threads done and all threads, with nothing locked.
+                What it raises ends the call.
+
+        Raises:
+            TypeError: If `thread_ids` is a single `str`.
+            DatabaseBusyError: If another writer held the file for `busy_timeout`.
+
+        Example:
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> RustSqliteSaver(":memory:").delete_threads(["1", "2"], progress=print)
+            1 2
+            2 2
+        """
+        run(self._delete_threads(thread_ids, progress))
+
+    async def adelete_threads(
+        self, thread_ids: Sequence[str], *, progress: Callable[[int, int], object] | None = None
+    ) -> None:
+        """As `delete_threads`."""
+        await self._store.resolve()
+        await arun(self._delete_threads(thread_ids, progress))
+
+    def _delete_threads(
+        self, thread_ids: Sequence[str], progress: Callable[[int, int], object] | None
+    ) -> Steps[None]:
+        texts = _config.texts("thread_ids", thread_ids)
+        for done, thread_id in enumerate(texts, 1):
+            yield from self._delete_thread(thread_id)
+            if progress is not None:
+                progress(done, len(texts))
+
+    def erase_thread(self, thread_id: str) -> EraseReport:
+        """Deletes a thread and overwrites what it held, in the database and in the WAL.
+
+        The pages and the parts of pages that held it are filled with zeros, and the WAL is emptied. What
+        that cannot reach is named in the receipt.
+
+        Args:
+            thread_id: The thread. An unknown one is no error.
+
+        Returns:
+            What was deleted, and what could not be reached.
+
+        Raises:
+            DatabaseBusyError: If another writer held the file for `busy_timeout`.
+
+        Example:
+            >>> from langgraph.checkpoint.base import empty_checkpoint
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> saver = RustSqliteSaver("app.db")
+            >>> stored = saver.put({"configurable": {"thread_id": "1"}}, empty_checkpoint(), {}, {})
+            >>> receipt = saver.erase_thread("1")
+            >>> receipt.checkpoints, receipt.wal_emptied
+            (1, True)
+        """
+        return run(self._erase_thread(thread_id))
+
+    async def aerase_thread(self, thread_id: str) -> EraseReport:
+        """As `erase_thread`."""
+        await self._store.resolve()
+        return await arun(self._erase_thread(thread_id))
+
+    def _erase_thread(self, thread_id: str) -> Steps[EraseReport]:
+        yield from self._open()
+        backend = self._store.backend
+        counts = yield from deleted(backend, str(thread_id), overwrite=True)
+        wal_emptied, free_pages = yield backend.scrub()
+        unreachable = [_OLD_COPIES]
+        if not wal_emptied:
+            unreachable.append(
+                "the WAL: a reader was in the way, maybe in another process; call erase_thread again later"
+            )
+        if free_pages:
+            unreachable.append(
+                f"{free_pages} free pages, as far as they were freed before; compact() gives them back"
+            )
+        if not self._store.in_memory:
+            unreachable.append(_OTHER_FILES)
+        return EraseReport(*counts, wal_emptied, tuple(unreachable))
+
+
+def deleted(
+    backend: SqliteBackend, thread_id: str, *, overwrite: bool = False
+) -> Steps[tuple[int, int, int]]:
+    """Deletes a thread to its end; the checkpoints, writes and chunks that went."""
+    total: tuple[int, int, int]
+    rest, total = yield backend.delete_thread(thread_id, overwrite)
+    while rest is not None:
+        # Behind a marker the thread is gone: by its id a new one might be deleted.
+        call = (
+            backend.delete_thread(thread_id, overwrite) if rest == "unmarked" else backend.finish_deletions()
+        )
+        rest, more = yield call
+        total = (total[0] + more[0], total[1] + more[1], total[2] + more[2])
+    return total
+
+
+def finish_deletions(backend: SqliteBackend) -> Steps[None]:
+    """Goes on with all deletions that were interrupted."""
+    rest = "marked"
+    while rest is not None:
+        rest, _ = yield backend.finish_deletions()
+
+
+def storing(backend: SqliteBackend, verb: Any, *arguments: Any) -> Steps[None]:
+    """Stores, after a thread that is being deleted was deleted to its end."""
+    while (yield verb(*arguments)):
+        yield from finish_deletions(backend)
