@@ -1,6 +1,6 @@
 //! `_core.SqliteBackend`: one method a verb. Each extracts its arguments and returns a call.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::convert::{
     conversion, conversion_tuple, encoded_write, key_tuple, list_filter, typed_value,
 };
 use super::copying::{PyCopying, PySurvey, RowArgument, encoded_row};
+use super::objects::{PyGarbage, PyRemoval, PyShapeBook};
 use super::retention::{PolicyArgument, PyRetentionRun};
 use super::settings::PySettings;
 use super::stats::stats_dict;
@@ -21,13 +22,12 @@ use super::threads::{CursorArgument, ThreadFilterArgument, thread_cursor, thread
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
-    Blob, Conversion, CopyProgress, Deleted, EncodedCheckpoint, EncodedWrites, Format, Garbage, Keep, Leased,
+    Blob, Conversion, CopyProgress, Deleted, EncodedCheckpoint, EncodedWrites, Format, Keep, Leased,
     OnConflict, OnExisting, Removal, Rest, Selection, StoredTuple, StoredWrite, SweepProgress, Swept,
     TypedValue,
 };
 use crate::pending::Pending;
 use crate::retention::Term;
-use crate::shape::{Shape, ShapeBook};
 use crate::sqlite::{Location, SqliteBackend};
 
 /// A SQLite store for the Python savers.
@@ -587,73 +587,8 @@ pub(super) fn learning<'py, T>(
     }
 }
 
-/// What a verb found to be removed.
-#[pyclass(name = "Removal", module = "langgraph_checkpoint_rust._core", frozen)]
-pub(super) struct PyRemoval(Arc<Removal>);
-
-#[pymethods]
-impl PyRemoval {
-    fn __len__(&self) -> usize {
-        self.0.steps.len()
-    }
-
-    /// Checkpoints, writes and bytes that go.
-    #[getter]
-    fn weight(&self) -> (u64, u64, u64) {
-        let weight = self.0.weight;
-        (weight.checkpoints, weight.writes, weight.bytes)
-    }
-
-    /// The threads that lose something.
-    #[getter]
-    fn thread_ids(&self) -> BTreeSet<&str> {
-        self.0.thread_ids().collect()
-    }
-}
-
-/// Chunks that nothing refers to.
-#[pyclass(name = "Garbage", module = "langgraph_checkpoint_rust._core", frozen)]
-pub(super) struct PyGarbage(Arc<Garbage>);
-
-#[pymethods]
-impl PyGarbage {
-    fn __len__(&self) -> usize {
-        self.0.chunks.len()
-    }
-}
-
 /// `(the target was looked at, all writes are copied, (namespace, checkpoint) copied last)`.
 type CopyArgument = (bool, bool, Option<(String, String)>);
-
-/// The outlines of checkpoints that only their serializer can read.
-#[pyclass(name = "ShapeBook", module = "langgraph_checkpoint_rust._core", frozen)]
-#[derive(Default)]
-pub(super) struct PyShapeBook(Arc<ShapeBook>);
-
-#[pymethods]
-impl PyShapeBook {
-    #[new]
-    fn new() -> Self {
-        Self::default()
-    }
-
-    fn learn(
-        &self,
-        value: TypedArgument,
-        version: i64,
-        timestamp: Option<String>,
-        channel_versions: HashSet<String>,
-        channel_values: HashMap<String, bool>,
-    ) {
-        let shape = Shape {
-            version,
-            timestamp,
-            channel_versions,
-            channel_values,
-        };
-        self.0.learn(&typed_value(value), shape);
-    }
-}
 
 fn typed_tuples<'py>(py: Python<'py>, values: &[TypedValue]) -> PyResult<Vec<Bound<'py, PyTuple>>> {
     values.iter().map(|value| value.into_pyobject(py)).collect()

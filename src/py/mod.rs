@@ -8,6 +8,7 @@ mod copying;
 mod errors;
 mod fork;
 mod notices;
+mod objects;
 mod retention;
 mod settings;
 mod stats;
@@ -21,7 +22,7 @@ mod _core {
     use super::{Bound, PyModule, PyModuleMethods, PyResult, pyfunction};
 
     #[pymodule_export]
-    use super::backend::{PyGarbage, PyRemoval, PyShapeBook, PySqliteBackend};
+    use super::backend::PySqliteBackend;
     #[pymodule_export]
     use super::call::{PyCall, PyCancel};
     #[pymodule_export]
@@ -30,6 +31,8 @@ mod _core {
     use super::copying::{PyCopying, PySurvey};
     #[pymodule_export]
     use super::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
+    #[pymodule_export]
+    use super::objects::{PyGarbage, PyRemoval, PyShapeBook};
     #[pymodule_export]
     use super::retention::PyRetentionRun;
 
