@@ -456,6 +456,6 @@ def test_a_very_large_thread_is_deleted_in_several_transactions(tmp_path: Path) 
         connection.commit()
         connection.close()
         assert ours._store.backend.delete_thread("1", False).wait()[0], "there is more to delete"
-        assert ours.get_tuple(latest) is not None
+        assert (ours.get_tuple(latest) is not None) == (ours.format == "interop")
         ours.delete_thread("1")
         assert ours.get_tuple(latest) is None

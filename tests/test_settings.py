@@ -86,6 +86,9 @@ def test_every_setting_can_come_from_the_environment() -> None:
         "lock_guard": "off",
         "on_foreign_sqlite": "refuse",
         "format": "interop",
+        "on_deleted_thread": "raise",
+        "on_conflict": "raise",
+        "compression": "zstd",
     }
     assert texts.keys() == {field.name for field in dataclasses.fields(SqliteSettings)}
     environment = {f"LANGGRAPH_CHECKPOINT_{name.upper()}": text for name, text in texts.items()}

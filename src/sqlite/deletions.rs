@@ -6,6 +6,8 @@
 //!
 //! A tombstone says when a thread was deleted, by the hash of its id: an id may be personal data.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::clock;
@@ -16,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::model::{CheckpointKey, Format};
 
 /// A run that began before a deletion is over by then.
-const TOMBSTONE_LIFE: i64 = 30 * 24 * 60 * 60 * 1000;
+const TOMBSTONE_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The threads that are being deleted.
 pub(super) fn hidden(connection: &Connection, format: Format) -> Result<Vec<String>> {
@@ -54,13 +56,12 @@ pub(super) fn bury(transaction: &WriteTransaction<'_>, thread_id: &str, asked: b
         }
         schema::add_tombstones(connection)?;
     }
-    let now = clock::now();
     connection
         .prepare_cached(sql::DELETE_OLD_TOMBSTONES)?
-        .execute([clock::newest_id(now.saturating_sub(TOMBSTONE_LIFE))])?;
+        .execute([clock::newest_id(TOMBSTONE_LIFE)])?;
     connection
         .prepare_cached(sql::REPLACE_TOMBSTONE)?
-        .execute(params![hash(thread_id), clock::newest_id(now)])?;
+        .execute(params![hash(thread_id), clock::newest_id(Duration::ZERO)])?;
     Ok(())
 }
 
