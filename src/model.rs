@@ -73,6 +73,15 @@ impl TypedValue {
     }
 }
 
+/// How new chunks are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// As they are.
+    None,
+    /// As zstd frames, where that saves an eighth.
+    Zstd,
+}
+
 /// How a store keeps its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

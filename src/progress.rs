@@ -21,8 +21,8 @@ const UNFINISHED: u8 = 0xc2;
 /// The triggers of a checkpoint.
 #[derive(Default)]
 struct Triggers {
-    /// Channels that are available.
-    available: Vec<String>,
+    /// Channels that are available; None while they are not known.
+    available: Option<Vec<String>>,
     /// The nodes that sends go to.
     sends: Vec<String>,
     versions: HashMap<String, Vec<u8>>,
@@ -46,6 +46,8 @@ pub(crate) fn next_nodes_around(
     for _ in 0..walker.map_length()? {
         match walker.text()? {
             b"channel_values" => {
+                let available = triggers.available.get_or_insert_default();
+                available.clear();
                 for _ in 0..walker.map_length()? {
                     let channel = walker.text()?;
                     let (start, passed) = (walker.position(), walker.holes_passed());
@@ -109,7 +111,7 @@ impl Triggers {
         if channel == TASKS {
             self.sends = sends(value)?;
         } else if is_available(channel, value) {
-            self.available.push(channel.to_owned());
+            self.available.get_or_insert_default().push(channel.to_owned());
         }
         Some(())
     }
@@ -118,7 +120,7 @@ impl Triggers {
         for _ in 0..count {
             let channel = walker.text()?;
             let version = walker.value()?;
-            if node_of(channel).is_some() {
+            if self.may_fire(channel) {
                 let channel = std::str::from_utf8(channel).ok()?;
                 self.versions.insert(channel.to_owned(), version.to_vec());
             }
@@ -134,7 +136,8 @@ impl Triggers {
                 let version = walker.value()?;
                 // A workflow's entry has a name of its own.
                 let is_start = channel == START.as_bytes() && node != INTERRUPT.as_bytes();
-                if is_start || node_of(channel).is_some_and(|own| own.as_bytes() == node) {
+                let is_own = || node_of(channel).is_some_and(|own| own.as_bytes() == node);
+                if self.may_fire(channel) && (is_start || is_own()) {
                     let channel = std::str::from_utf8(channel).ok()?;
                     self.seen.insert((channel.to_owned(), version.to_vec()));
                 }
@@ -143,9 +146,17 @@ impl Triggers {
         Some(())
     }
 
+    /// Whether it matters which version this channel has.
+    fn may_fire(&self, channel: &[u8]) -> bool {
+        match &self.available {
+            Some(available) => available.iter().any(|name| name.as_bytes() == channel),
+            None => node_of(channel).is_some(),
+        }
+    }
+
     fn next(self) -> Vec<String> {
         let mut pulled: Vec<String> = Vec::new();
-        for channel in self.available {
+        for channel in self.available.unwrap_or_default() {
             let Some(version) = self.versions.get(&channel) else {
                 continue;
             };
@@ -194,4 +205,76 @@ fn sends(value: &[u8]) -> Option<Vec<String>> {
         walker.seek(end);
     }
     Some(nodes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(out: &mut Vec<u8>, value: &str) {
+        rmp::encode::write_str(out, value).unwrap();
+    }
+
+    fn head(out: &mut Vec<u8>, count: u32) {
+        rmp::encode::write_map_len(out, count).unwrap();
+    }
+
+    fn values(out: &mut Vec<u8>) {
+        text(out, "channel_values");
+        head(out, 3);
+        for (name, value) in [
+            ("messages", &b"\x91\xa1x"[..]),
+            ("branch:to:b", &[NIL]),
+            ("join:a+b:c", b"\xc7\x13\x00\x93\xa8builtins\xa3set\x92\xa1b\xa1a"),
+        ] {
+            text(out, name);
+            out.extend(value);
+        }
+    }
+
+    fn versions(out: &mut Vec<u8>) {
+        text(out, "channel_versions");
+        head(out, 2);
+        for name in ["branch:to:b", "join:a+b:c"] {
+            text(out, name);
+            text(out, "2");
+        }
+    }
+
+    fn seen(out: &mut Vec<u8>, version: &str) {
+        text(out, "versions_seen");
+        head(out, 1);
+        text(out, "b");
+        head(out, 1);
+        text(out, "branch:to:b");
+        text(out, version);
+    }
+
+    #[test]
+    fn a_node_runs_whose_trigger_it_has_not_seen_whatever_the_order_of_keys() {
+        for (version, expected) in [("1", vec!["b", "c"]), ("2", vec!["c"])] {
+            for values_first in [true, false] {
+                let mut bytes = Vec::new();
+                head(&mut bytes, 3);
+                if values_first {
+                    values(&mut bytes);
+                }
+                versions(&mut bytes);
+                seen(&mut bytes, version);
+                if !values_first {
+                    values(&mut bytes);
+                }
+                assert_eq!(next_nodes(&bytes).unwrap(), expected);
+                for length in 0..bytes.len() {
+                    assert_eq!(next_nodes(&bytes[..length]), None);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_deferred_node_waits_until_the_graph_would_end() {
+        assert!(is_available("branch:to:a", &[0x92, NIL, 0xc3]));
+        assert!(!is_available("branch:to:a", &[0x92, NIL, UNFINISHED]));
+    }
 }

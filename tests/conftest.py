@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
+import formats
 import langgraph.checkpoint.base
 import pytest
 from helpers import Verbs
@@ -32,9 +35,30 @@ NEEDS_SORTED_WRITES = {
     "test_interop.py::test_all_verbs_add_nothing_to_the_schema_of_an_upstream_file",
     "test_interop.py::test_rows_and_schema_equal_upstreams_for_the_same_calls",
     "test_put_writes.py::test_rows_equal_upstreams_byte_for_byte",
-    "test_state_machine.py::TestSavers::runTest",
+    "test_state_machine.py::test_any_sequence_of_calls",
 }
 """They compare with savers that learnt the order of `writes_sort_key` in langgraph-checkpoint 4.3."""
+
+RUN_ONCE = {
+    "test_apply_retention.py",
+    "test_build.py",
+    "test_compact.py",
+    "test_compact_damage.py",
+    "test_docs.py",
+    "test_examples.py",
+    "test_foreign_sqlite.py",
+    "test_serde_cuts.py",
+    "test_serde_fuzz.py",
+    "test_serde_messages.py",
+    "test_serde_policy.py",
+    "test_serde_values.py",
+    "test_settings.py",
+    "test_structure.py",
+    "test_thread_status.py",
+    "test_threads.py",
+    "test_typing.py",
+}
+"""Files in which the format makes no difference, or which choose it themselves."""
 
 settings.register_profile("fast", max_examples=25, deadline=None, suppress_health_check=_unhurried)
 settings.register_profile("slow", max_examples=1000, deadline=None, suppress_health_check=_unhurried)
@@ -53,6 +77,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(skip)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs each test on new files of both formats, or of the one that it is marked with."""
+    if metafunc.definition.path.name not in RUN_ONCE:
+        marked = [name for name in formats.FORMATS if metafunc.definition.get_closest_marker(name)]
+        metafunc.parametrize("tested_format", marked or formats.FORMATS, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def tested_format(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The format that new files get in this test."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if hasattr(request, "param"):
+            formats.use(monkeypatch, request.param)
+        yield formats.tested()
 
 
 @pytest.fixture
@@ -107,3 +147,18 @@ def saver(request: pytest.FixtureRequest, path: Path, loop: asyncio.AbstractEven
     conn = path if place == "file" else ":memory:"
     with RustSqliteSaver(conn) if colour == "sync" else AsyncRustSqliteSaver(conn) as opened:
         yield Verbs(opened, loop if colour == "async" else None)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    directory = tmp_path / "small"
+    directory.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(directory)], check=False
+    ).returncode:
+        pytest.skip("mounting is not allowed here")
+    yield directory
+    subprocess.run(["umount", "-l", str(directory)], check=True)

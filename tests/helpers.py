@@ -11,6 +11,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+import formats
 from langgraph.checkpoint.base import Checkpoint, CheckpointTuple, empty_checkpoint
 
 if TYPE_CHECKING:
@@ -146,7 +147,11 @@ def run_python(code: str, *arguments: object, timeout: float = 60) -> str:
 
 def start_python(code: str, *arguments: object) -> subprocess.Popen[str]:
     """Starts code in another interpreter, with pipes to it and from it."""
-    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
+    code = textwrap.dedent(code)
+    # In the interop runs only: elsewhere the code decides when the package is imported.
+    if "langgraph_checkpoint_rust" in code and formats.tested() == "interop":
+        code = f"import formats\n{code}"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

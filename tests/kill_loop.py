@@ -29,10 +29,12 @@ LONGEST_LIFE = 0.05
 def values_of(
     thread_id: str, number: int, random_: random.Random
 ) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
-    """A state and the writes that go with it, of any size from tiny to several pages."""
+    """A state and the writes that go with it, of any size from tiny to several pages, and a log that shares
+    most of its bytes with the one before."""
     text = random_.randbytes(random_.choice([10, 300, 3000])).hex()
     writes = [(f"channel-{index}", f"{thread_id}/{number}/{index}/{text[:200]}") for index in range(WRITES)]
-    return {"value": text, "number": number}, writes
+    log = [f"{thread_id}/{entry} " * 25 for entry in range(max(0, number - 60), number)]
+    return {"value": text, "number": number, "log": log}, writes
 
 
 async def write_on(saver: Any, thread_id: str, seed: int, early: bool, colour: str) -> None:

@@ -271,16 +271,19 @@ def test_the_aliases_are_the_classes() -> None:
     assert package.AsyncSqliteSaver is AsyncRustSqliteSaver
 
 
-def test_repr_says_path_format_and_level(path: Path) -> None:
-    expected = f"RustSqliteSaver({str(path)!r}, format='interop', synchronous='FULL')"
+def test_repr_says_path_format_and_level(path: Path, tested_format: str) -> None:
+    asked = "auto" if tested_format == "compact" else "interop"
+    expected = f"RustSqliteSaver({str(path)!r}, format={asked!r}, synchronous='FULL')"
     assert repr(RustSqliteSaver(path, synchronous="FULL")) == expected
 
 
-def test_the_first_opening_is_logged_in_one_line(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_first_opening_is_logged_in_one_line(
+    path: Path, caplog: pytest.LogCaptureFixture, tested_format: str
+) -> None:
     with caplog.at_level(logging.INFO, "langgraph_checkpoint_rust"), RustSqliteSaver(path) as saver:
         put_chain(saver, 3)
     (record,) = caplog.records
-    assert record.getMessage().startswith(f"created {path}: format interop")
+    assert record.getMessage().startswith(f"created {path}: format {tested_format}")
 
 
 def test_a_saver_that_is_dropped_open_warns_of_nothing_and_loses_nothing(path: Path) -> None:

@@ -65,6 +65,7 @@ def test_every_tuple_of_the_other_saver_is_there(saver: Verbs, source: str, tmp_
         other.conn.close()
 
 
+@pytest.mark.interop
 def test_rows_equal_upstreams_where_the_interface_tells_all(path: Path, tmp_path: Path) -> None:
     with UpstreamSaver.from_conn_string(str(tmp_path / "other.db")) as other, RustSqliteSaver(path) as saver:
         fill(other)

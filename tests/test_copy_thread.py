@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from helpers import OTHER_TASK, TASK, Verbs, checkpoint_of, config_of, put_chain, rows
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
@@ -25,6 +26,7 @@ def without_thread(found: list[tuple[Any, ...]], thread_id: str) -> list[tuple[A
     return [row[1:] for row in found if row[0] == thread_id]
 
 
+@pytest.mark.interop
 def test_the_copy_equals_the_source_row_by_row(path: Path, make_saver: Any) -> None:
     saver = make_saver()
     fill(saver)
@@ -91,3 +93,14 @@ def test_parameter_names_are_the_base_classs() -> None:
         for verb in ("copy_thread", "acopy_thread"):
             ours = inspect.signature(getattr(saver_class, verb)).parameters
             assert list(ours) == list(inspect.signature(getattr(BaseCheckpointSaver, verb)).parameters)
+
+
+def test_a_copy_leaves_other_writes_of_the_target_as_they_are(path: Path) -> None:
+    with RustSqliteSaver(path) as saver:
+        for thread_id, task_id in (("1", TASK), ("2", OTHER_TASK)):
+            config = saver.put(config_of(thread_id), checkpoint_of(1, {"a": 1}), {}, {})
+            saver.put_writes(config, [("a", thread_id)], task_id)
+        saver.copy_thread("1", "2")
+        found = saver.get_tuple(config_of("2"))
+        assert found is not None
+        assert found.pending_writes == [(TASK, "a", "1"), (OTHER_TASK, "a", "2")]

@@ -169,6 +169,7 @@ def test_history_of_rows_without_task_path_equals_in_memorys(path: Path) -> None
     assert "task_path" in [row[1] for row in query(path, "PRAGMA table_info(writes)")]
 
 
+@pytest.mark.interop
 def test_history_equals_upstreams(path: Path) -> None:
     with RustSqliteSaver(path) as ours:
         memory = Tee(ours)

@@ -447,6 +447,7 @@ def test_a_very_large_thread_is_deleted_in_several_transactions(tmp_path: Path) 
     with RustSqliteSaver(path) as ours:
         latest = ours.put(CONFIG, numbered(9), {}, {})
         connection = sqlite3.connect(path)
+        connection.execute("DROP TRIGGER IF EXISTS checkpoint_format_checkpoints")
         connection.execute(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) "
             "INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, type, checkpoint, metadata) "

@@ -297,6 +297,7 @@ sys.stdin.readline()
 def test_control_c_ends_any_wait_within_a_second(path: Path, wait: str) -> None:
     prepared = start_python(START + "put_many(saver, 't', 1)\nsaver.close()", path)
     prepared.communicate()
+    query(path, "DROP TRIGGER IF EXISTS checkpoint_format_checkpoints")
     query(path, ROWS)
     holder = start_python(HOLDER, path)
     expect_line(holder, "holds")

@@ -47,6 +47,7 @@ def test_a_thread_survives_the_way_there_and_back(saver: Verbs, tmp_path: Path) 
     assert len(saver.list(config_of("other"))) == 2
 
 
+@pytest.mark.interop
 def test_rows_are_the_same_byte_for_byte(path: Path, tmp_path: Path) -> None:
     """Those of upstream too, whatever their type tags."""
     with UpstreamSaver.from_conn_string(str(path)) as theirs:

@@ -394,6 +394,7 @@ async def put(thread: str, number: int):
 """
 
 
+@pytest.mark.compact
 @pytest.mark.filterwarnings("ignore")
 def test_gunicorn_with_preload(path: Path, tmp_path: Path) -> None:
     pytest.importorskip("gunicorn")
@@ -450,6 +451,7 @@ def test_gunicorn_with_preload(path: Path, tmp_path: Path) -> None:
     assert lost(path, claimed | {("master", "1f000000-0000-6000-8000-000000000001")}) == set()
 
 
+@pytest.mark.compact
 def test_without_the_hooks_a_fork_is_a_raw_one(path: Path) -> None:
     code = """
     import os, sys

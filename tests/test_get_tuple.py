@@ -77,6 +77,7 @@ def test_get_returns_the_checkpoint_alone(saver: Verbs) -> None:
     assert saver.get(config_of("2")) is None
 
 
+@pytest.mark.interop
 def test_metadata_is_empty_where_the_column_is_null(path: Path, make_saver: Any) -> None:
     saver = make_saver()
     put_chain(saver, 1)

@@ -133,13 +133,20 @@ METADATA: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("metadata", METADATA)
 def test_metadata_that_json_takes_is_stored_in_upstreams_bytes(
-    metadata: Any, path: Path, make_saver: Any, make_upstream: Callable[..., UpstreamSaver]
+    metadata: Any,
+    path: Path,
+    make_saver: Any,
+    make_upstream: Callable[..., UpstreamSaver],
+    tested_format: str,
 ) -> None:
     ours, theirs = make_saver(), make_upstream(path.with_name("upstream.db"))
     config: Any = {**config_of(tenant="t"), "metadata": {"plain": "p"}}
     for target in (ours, theirs):
         target.put(config, checkpoint_of(1, {"a": 1}), metadata, {})
-    assert rows(path, "checkpoints") == rows(path.with_name("upstream.db"), "checkpoints")
+    found, expected = (rows(file, "checkpoints") for file in (path, path.with_name("upstream.db")))
+    if tested_format == "compact":
+        found, expected = ([row[:4] + row[6:] for row in each] for each in (found, expected))
+    assert found == expected
 
 
 def test_metadata_that_json_refuses_becomes_what_stands_for_it(saver: Verbs) -> None:

@@ -124,6 +124,7 @@ def test_a_row_that_sqlite_refuses_stores_no_row_of_the_call(make_saver: Any, ba
     assert writes_of(saver) == [(TASK, "a", 1), (OTHER_TASK, "before", 0)]
 
 
+@pytest.mark.interop
 def test_rows_equal_upstreams_byte_for_byte(
     path: Path, make_saver: Any, make_upstream: Callable[..., UpstreamSaver]
 ) -> None:

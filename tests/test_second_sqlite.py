@@ -15,6 +15,9 @@ from oracle import acknowledged, finish, lost, tell
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.interop
+"""Upstream is one of the others."""
+
 COUNT = 2000
 
 OURS = """

@@ -85,6 +85,7 @@ def test_every_setting_can_come_from_the_environment() -> None:
         "read_only": "TRUE",
         "lock_guard": "off",
         "on_foreign_sqlite": "refuse",
+        "format": "interop",
     }
     assert texts.keys() == {field.name for field in dataclasses.fields(SqliteSettings)}
     environment = {f"LANGGRAPH_CHECKPOINT_{name.upper()}": text for name, text in texts.items()}

@@ -22,8 +22,25 @@ ROOT = Path(__file__).resolve().parents[1]
 MOST_LINES = 600
 LONGER: dict[str, int] = {}
 
-PARTS = {"pending_sends", "set_term", "remove", "integrity", "thread_ids", "read_thread", "write_thread"}
-"""Verbs of the native half that are a part of what users call: `list`, `prune`, `set_ttl`, `import_thread`, ..."""
+PARTS = {
+    "chunked_threads",
+    "convert",
+    "count_rows",
+    "format",
+    "garbage",
+    "integrity",
+    "pending_sends",
+    "read_thread",
+    "rebuild",
+    "remove",
+    "set_term",
+    "storage",
+    "sweep",
+    "thread_ids",
+    "vacuum",
+    "write_thread",
+}
+"""Verbs of the native half that are a part of what users call: `list`, `prune`, `verify`, `import_thread`, ..."""
 
 TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)

@@ -35,9 +35,7 @@ class State(TypedDict, total=False):
 
 @pytest.fixture(params=["compact", "interop", "encrypted"])
 def saver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RustSqliteSaver]:
-    options: dict[str, Any] = {}
-    if request.param == "interop":
-        options["format"] = "interop"
+    options: dict[str, Any] = {"format": "interop" if request.param == "interop" else "compact"}
     if request.param == "encrypted":
         options["serde"] = EncryptedSerializer.from_pycryptodome_aes(key=b"0123456789abcdef")
     with RustSqliteSaver(tmp_path / "threads.db", **options) as saver:
@@ -255,3 +253,21 @@ def test_a_write_that_comes_before_its_checkpoint_is_told(saver: RustSqliteSaver
     assert saver.get_thread("2") is None
     saver.put(config_of("2"), found.checkpoint, found.metadata, {})
     assert checked(saver, graph, "2").status == "interrupted"
+
+
+def test_what_only_its_serializer_can_read_is_not_told(tmp_path: Path) -> None:
+    serde = EncryptedSerializer.from_pycryptodome_aes(key=b"0123456789abcdef")
+    with RustSqliteSaver(tmp_path / "threads.db", serde=serde, format="compact") as saver:
+        graph = chain("a", "b", "c").compile(checkpointer=saver, interrupt_before=["c"])
+        graph.invoke({"log": []}, config_of())
+        assert checked(saver, graph).status == "pending"
+        saver.prune(["1"])
+        assert checked(saver, graph).status == "pending"
+        saver.copy_thread("1", "2")
+        copied = saver.get_thread("2")
+        assert copied is not None
+        assert (copied.status, copied.next, copied.step) == (None, (), 2)
+        saver.downgrade()
+        found = saver.get_thread("1")
+        assert found is not None
+        assert (found.status, found.step) == (None, 2)

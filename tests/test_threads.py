@@ -77,7 +77,7 @@ def test_pages_follow_each_other_without_gap(saver: RustSqliteSaver, order: Any)
 
 def test_the_last_stored_comes_first(tmp_path: Path) -> None:
     path = tmp_path / "threads.db"
-    with RustSqliteSaver(path) as saver:
+    with RustSqliteSaver(path, format="compact") as saver:
         for name in ("a", "b", "c"):
             put(saver, name)
         with closing(sqlite3.connect(path)) as connection, connection:
@@ -233,7 +233,7 @@ def test_history_reads_one_channel(saver: RustSqliteSaver) -> None:
 
 def test_history_does_not_touch_the_other_channels(tmp_path: Path) -> None:
     path = tmp_path / "threads.db"
-    with RustSqliteSaver(path) as saver:
+    with RustSqliteSaver(path, format="compact") as saver:
         saver.put(config_of("1"), checkpoint_of(1, {"other": "x" * 30_000, "messages": ["hello"]}), {}, {})
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("UPDATE checkpoint_chunks SET data = x'00'")
@@ -276,7 +276,10 @@ VERBS = st.one_of(
 def test_a_row_is_what_a_recount_makes_of_the_data(verbs: list[Any]) -> None:
     import tempfile
 
-    with tempfile.TemporaryDirectory() as directory, RustSqliteSaver(f"{directory}/threads.db") as saver:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        RustSqliteSaver(f"{directory}/threads.db", format="compact") as saver,
+    ):
         for verb, *arguments in verbs:
             carry_out(saver, verb, arguments)
         if saver.format == "interop":
@@ -328,7 +331,7 @@ def carry_out(saver: RustSqliteSaver, verb: str, arguments: Any) -> None:
 
 def test_metadata_is_stored_as_json(tmp_path: Path) -> None:
     path = tmp_path / "threads.db"
-    with RustSqliteSaver(path) as saver:
+    with RustSqliteSaver(path, format="compact") as saver:
         saver.set_thread("1", metadata={"name": "é"})
         with closing(sqlite3.connect(path)) as connection:
             (text,) = connection.execute("SELECT metadata FROM checkpoint_threads").fetchone()

@@ -3,7 +3,7 @@
 Example:
     >>> from langgraph_checkpoint_rust import RustSqliteSaver
     >>> RustSqliteSaver("app.db")
-    RustSqliteSaver('app.db', format='interop', synchronous='NORMAL')
+    RustSqliteSaver('app.db', format='auto', synchronous='NORMAL')
 """
 
 from __future__ import annotations

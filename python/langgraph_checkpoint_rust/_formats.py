@@ -68,14 +68,15 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
             >>> saver.format
             'compact'
         """
-        run(self._convert("compact", backup, progress, vacuum=vacuum))
+        self._begin(backup)
+        run(self._convert("compact", progress, vacuum=vacuum))
 
     async def aupgrade(
         self, *, backup: str | Path | None = None, vacuum: bool = True, progress: Progress = None
     ) -> None:
         """As `upgrade`."""
-        await self._store.resolve()
-        await arun(self._convert("compact", backup, progress, vacuum=vacuum))
+        await self._abegin(backup)
+        await arun(self._convert("compact", progress, vacuum=vacuum))
 
     def downgrade(self, *, backup: str | Path | None = None, progress: Progress = None) -> None:
         """Converts the file to the format of `langgraph-checkpoint-sqlite`, row for row as it writes them.
@@ -99,25 +100,30 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
             >>> saver.format
             'interop'
         """
-        run(self._convert("interop", backup, progress))
+        self._begin(backup)
+        run(self._convert("interop", progress))
 
     async def adowngrade(self, *, backup: str | Path | None = None, progress: Progress = None) -> None:
         """As `downgrade`."""
-        await self._store.resolve()
-        await arun(self._convert("interop", backup, progress))
+        await self._abegin(backup)
+        await arun(self._convert("interop", progress))
 
-    def _convert(
-        self,
-        target: Literal["compact", "interop"],
-        backup: str | Path | None,
-        progress: Progress,
-        *,
-        vacuum: bool = False,
-    ) -> Steps[None]:
-        yield from self._open()
+    def _begin(self, backup: str | Path | None) -> None:
+        run(self._open())
         self._check_space()
         if backup is not None:
-            yield from self._backup(backup, None)
+            self.backup(backup)
+
+    async def _abegin(self, backup: str | Path | None) -> None:
+        await self._store.resolve()
+        await arun(self._open())
+        self._check_space()
+        if backup is not None:
+            await self.abackup(backup)
+
+    def _convert(
+        self, target: Literal["compact", "interop"], progress: Progress, *, vacuum: bool = False
+    ) -> Steps[None]:
         total = yield self._store.backend.count_rows()
         done = None
         while True:

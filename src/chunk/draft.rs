@@ -9,10 +9,11 @@ use std::ops::Range;
 
 use super::cache::Ids;
 use super::cut::{Cutter, LEAST};
+use super::frame::compress;
 use super::recipe::{Inline, Op};
 use super::seal::{Binding, Seal, Sealer};
 use super::{Hash, leaf_hash, node_hash};
-use crate::model::Blob;
+use crate::model::{Blob, Compression};
 use crate::msgpack::Walker;
 use crate::progress::next_nodes_around;
 
@@ -22,6 +23,11 @@ const LEAVES_WITHOUT_NODES: usize = 32;
 const NODE_ODDS: u8 = 64;
 const NODE_LEAST: usize = 16;
 const NODE_MOST: usize = 256;
+
+/// The length from which a value of the checkpoint itself is a body. `channel_versions` and `versions_seen`
+/// hold the same versions in many places, and some change with every step: compressed together they take
+/// less than the leaves that change.
+const LEAST_OF_OTHERS: usize = 16 * LEAST;
 
 /// The least that is stored as a piece of what has no cut yet, and the most pieces of it.
 const PIECE: usize = 512;
@@ -38,11 +44,11 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The length from which a value becomes a body. A write is stored once: it pays where the
-    /// checkpoint will hold the same leaves, which takes values of several leaves.
-    fn least_body(self) -> usize {
+    /// The length below which a value stays inline as a whole. A write is stored once: to divide it pays
+    /// where the checkpoint will hold the same leaves, which takes several.
+    fn least(self) -> usize {
         match self {
-            Self::Checkpoint => LEAST,
+            Self::Checkpoint => 4 * LEAST,
             Self::Write => 8 * LEAST,
         }
     }
@@ -79,6 +85,8 @@ pub(crate) struct Leaf {
     open: bool,
     /// The first element end from its end on.
     element_end: usize,
+    /// Its bytes as a zstd frame, of a new leaf that is to be compressed.
+    pub(crate) frame: Option<Vec<u8>>,
 }
 
 /// Leaves in a row.
@@ -91,7 +99,13 @@ pub(crate) struct Node {
 
 impl Draft {
     /// Divides a value; `previous` is the one that it may resemble.
-    pub(crate) fn new(kind: Kind, tag: &str, value: Blob, previous: Option<&Self>) -> Self {
+    pub(crate) fn new(
+        kind: Kind,
+        tag: &str,
+        value: Blob,
+        previous: Option<&Self>,
+        compression: Compression,
+    ) -> Self {
         let mut draft = Self {
             tag: tag.to_owned(),
             value: value.clone(),
@@ -107,6 +121,11 @@ impl Draft {
                 Some((previous, previous.bodies.iter().find(same)?))
             });
             draft.divide(name, range, raw, old);
+        }
+        if compression == Compression::Zstd {
+            for leaf in draft.leaves.iter_mut().filter(|leaf| leaf.old.is_none()) {
+                leaf.frame = compress(&bytes[leaf.range.clone()]);
+            }
         }
         draft
     }
@@ -147,7 +166,7 @@ impl Draft {
     /// What the recipe holds itself.
     pub(crate) fn inline(&self) -> Inline<'_> {
         if self.bodies.is_empty() {
-            return Inline::new(self.value.as_slice().into());
+            return Inline::whole(self.value.as_slice());
         }
         let mut bytes = Vec::new();
         for op in self.layout() {
@@ -155,7 +174,7 @@ impl Draft {
                 bytes.extend_from_slice(self.bytes(&range));
             }
         }
-        Inline::new(bytes.into())
+        Inline::new(bytes)
     }
 
     /// The recipe's ops, with the ids of nodes and leaves.
@@ -288,6 +307,7 @@ impl Draft {
                 old: found,
                 open: false,
                 element_end: range.start.saturating_add(element_end),
+                frame: None,
             });
             expected = found.map(|index| index + 1).or(expected);
             at = end;
@@ -326,6 +346,7 @@ impl Draft {
             old: None,
             open: true,
             element_end: rest.end,
+            frame: None,
         });
         rest.end
     }
@@ -340,6 +361,7 @@ impl Draft {
             old: Some(index),
             open: leaf.open,
             element_end: start.saturating_add(distance),
+            frame: None,
         });
     }
 
@@ -402,8 +424,7 @@ type Found = (Range<usize>, Range<usize>, bool);
 
 /// The name, range and rawness of what is long enough to be cut.
 fn bodies(kind: Kind, tag: &str, value: &[u8]) -> Vec<Found> {
-    let least = kind.least_body();
-    if value.len() < least {
+    if value.len() < kind.least() {
         return Vec::new();
     }
     if tag != "msgpack" {
@@ -411,11 +432,11 @@ fn bodies(kind: Kind, tag: &str, value: &[u8]) -> Vec<Found> {
     }
     let mut found = Vec::new();
     let walked = match kind {
-        Kind::Checkpoint => checkpoint_bodies(value, least, &mut found),
+        Kind::Checkpoint => checkpoint_bodies(value, &mut found),
         Kind::Write => {
             let mut walker = Walker::new(value);
             let raw = walker.strip_head();
-            push_body(&mut found, 0..0, walker.position()..value.len(), raw, least);
+            found.push((0..0, walker.position()..value.len(), raw));
             Some(())
         }
     };
@@ -425,47 +446,41 @@ fn bodies(kind: Kind, tag: &str, value: &[u8]) -> Vec<Found> {
     found
 }
 
-fn checkpoint_bodies(value: &[u8], least: usize, found: &mut Vec<Found>) -> Option<()> {
+fn checkpoint_bodies(value: &[u8], found: &mut Vec<Found>) -> Option<()> {
     let mut walker = Walker::new(value);
     for _ in 0..walker.map_length()? {
         let key = walker.text()?;
         if key == b"channel_values" {
             for _ in 0..walker.map_length()? {
-                entry(&mut walker, value, least, found)?;
+                let channel = walker.text()?;
+                push_entry(&mut walker, value, channel, LEAST, found)?;
             }
         } else {
-            let name = walker.position() - key.len()..walker.position();
-            entry_value(&mut walker, value, name, least, found)?;
+            push_entry(&mut walker, value, key, LEAST_OF_OTHERS, found)?;
         }
     }
     walker.is_at_end().then_some(())
 }
 
-fn entry(walker: &mut Walker<'_>, value: &[u8], least: usize, found: &mut Vec<Found>) -> Option<()> {
-    let length = walker.text()?.len();
-    let name = walker.position() - length..walker.position();
-    entry_value(walker, value, name, least, found)
-}
-
-fn entry_value(
+/// Passes over a value, whose name was just passed; it is a body if it has `least` bytes.
+fn push_entry(
     walker: &mut Walker<'_>,
     value: &[u8],
-    name: Range<usize>,
+    name: &[u8],
     least: usize,
     found: &mut Vec<Found>,
 ) -> Option<()> {
     let start = walker.position();
     walker.skip()?;
     let end = walker.position();
-    let mut head = Walker::new(&value[..end]);
-    head.seek(start);
-    let raw = head.strip_head();
-    push_body(found, name, head.position()..end, raw, least);
+    if end - start >= least {
+        let mut head = Walker::new(&value[..end]);
+        head.seek(start);
+        let raw = head.strip_head();
+        found.push((start - name.len()..start, head.position()..end, raw));
+    }
     Some(())
 }
 
-fn push_body(found: &mut Vec<Found>, name: Range<usize>, range: Range<usize>, raw: bool, least: usize) {
-    if range.len() >= least {
-        found.push((name, range, raw));
-    }
-}
+#[cfg(test)]
+mod tests;

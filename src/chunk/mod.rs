@@ -4,11 +4,14 @@
 mod cache;
 mod cut;
 mod draft;
+mod frame;
 mod recipe;
 mod seal;
 
 pub(crate) use cache::{Cache, Ids, Known};
+pub(crate) use cut::MOST as LONGEST_LEAF;
 pub(crate) use draft::{Draft, Kind};
+pub(crate) use frame::decompress;
 pub(crate) use recipe::{Op, Recipe, Unreadable, decode_node, encode_node};
 pub(crate) use seal::{Binding, Seal, Sealer};
 

@@ -1,9 +1,9 @@
 //! The bytes of a recipe: `docs/format.md`.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::ops::Range;
 
+use super::frame::{compress, decompress};
 use super::seal::Seal;
 
 /// The version of the format, the first byte.
@@ -11,13 +11,12 @@ const VERSION: u8 = 1;
 /// Flag: the inline bytes are a zstd frame.
 const COMPRESSED: u8 = 1;
 
-/// Inline bytes below this are not compressed: a frame has a head of its own.
-const LEAST_COMPRESSED: usize = 256;
+/// Inline bytes below this are not compressed: beside chunks, and of a value that has none, where the time
+/// shows more.
+const LEAST_COMPRESSED: usize = 512;
+const LEAST_COMPRESSED_WHOLE: usize = 2 << 10;
 /// Inline bytes above this are not compressed, so that a forged length allocates no more.
 const MOST_COMPRESSED: usize = 1 << 20;
-/// zstd's fastest ordinary level.
-const LEVEL: i32 = 1;
-
 /// A value as it is stored.
 #[derive(Debug)]
 pub(crate) struct Recipe<'a> {
@@ -71,17 +70,20 @@ pub(crate) enum Unreadable {
     Damaged,
 }
 
-thread_local! {
-    /// A compressor's tables are not made anew for each value.
-    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
-}
-
 impl<'a> Inline<'a> {
-    pub(crate) fn new(bytes: Cow<'a, [u8]>) -> Self {
+    /// Of a value without chunks.
+    pub(crate) fn whole(bytes: &'a [u8]) -> Self {
+        Self::from_size(bytes.into(), LEAST_COMPRESSED_WHOLE)
+    }
+
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self::from_size(bytes.into(), LEAST_COMPRESSED)
+    }
+
+    fn from_size(bytes: Cow<'a, [u8]>, least: usize) -> Self {
         let length = bytes.len();
-        if (LEAST_COMPRESSED..=MOST_COMPRESSED).contains(&length)
+        if (least..=MOST_COMPRESSED).contains(&length)
             && let Some(frame) = compress(&bytes)
-            && frame.len() < length - length / 8
         {
             return Self {
                 length,
@@ -104,21 +106,11 @@ impl<'a> Inline<'a> {
         if self.length > MOST_COMPRESSED {
             return Err(Unreadable::Damaged);
         }
-        zstd::bulk::decompress(&self.stored, self.length)
-            .ok()
+        decompress(&self.stored, self.length)
             .filter(|bytes| bytes.len() == self.length)
             .map(Cow::Owned)
             .ok_or(Unreadable::Damaged)
     }
-}
-
-fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
-    COMPRESSOR.with_borrow_mut(|compressor| {
-        if compressor.is_none() {
-            *compressor = zstd::bulk::Compressor::new(LEVEL).ok();
-        }
-        compressor.as_mut()?.compress(bytes).ok()
-    })
 }
 
 impl<'a> Recipe<'a> {
@@ -333,20 +325,20 @@ mod tests {
             thread_no: 7,
             tag: "msgpack".into(),
             length: 100_000,
-            inline: Inline::new(inline.into()),
+            inline: Inline::whole(inline),
             ops,
         }
     }
 
     #[test]
     fn what_was_encoded_is_decoded() {
-        let inline = b"bytes that repeat, ".repeat(100);
+        let inline = b"bytes that repeat, ".repeat(200);
         let ops = vec![
             Op::Inline(300),
             Op::Body(90_000),
             Op::Nodes(vec![5, 1 << 40]),
             Op::Leaves(vec![3, 4, i64::MAX, 1]),
-            Op::Inline(1_600),
+            Op::Inline(3_500),
         ];
         for inline in [&inline[..], b"short"] {
             let bytes = recipe(inline, ops.clone()).encode();
@@ -361,7 +353,7 @@ mod tests {
 
     #[test]
     fn damage_is_noticed_or_harmless_and_never_panics() {
-        let bytes = recipe(&[1; 400], vec![Op::Leaves(vec![1, 2, 3]), Op::Inline(400)]).encode();
+        let bytes = recipe(&[1; 4_000], vec![Op::Leaves(vec![1, 2, 3]), Op::Inline(4_000)]).encode();
         for length in 0..bytes.len() {
             if let Ok(decoded) = Recipe::decode(&bytes[..length]) {
                 assert!(decoded.ops.len() < 2);

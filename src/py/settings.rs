@@ -5,6 +5,7 @@ use std::time::Duration;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::model::Compression;
 use crate::sqlite::{
     AutoVacuum, FormatChoice, JournalMode, OnForeignSqlite, Settings, Synchronous, TempStore,
 };
@@ -32,6 +33,7 @@ pub(super) struct PySettings {
     lock_guard: bool,
     on_foreign_sqlite: String,
     format: String,
+    compression: String,
 }
 
 impl TryFrom<PySettings> for Settings {
@@ -94,6 +96,10 @@ impl TryFrom<PySettings> for Settings {
                     ("compact", FormatChoice::Compact),
                     ("interop", FormatChoice::Interop),
                 ],
+            )?,
+            compression: word(
+                &settings.compression,
+                &[("none", Compression::None), ("zstd", Compression::Zstd)],
             )?,
         })
     }

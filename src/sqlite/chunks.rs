@@ -1,5 +1,6 @@
 //! Chunks in the database: recipes to values, and the ids of chunks.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -21,9 +22,11 @@ use crate::shape::{self, Shape, ShapeBook};
 pub(super) enum Kind {
     Leaf = 0,
     Node = 1,
+    /// A leaf as a zstd frame.
+    CompressedLeaf = 2,
 }
 
-/// A chunk whose hash was checked.
+/// A chunk as it is stored.
 pub(super) struct Chunk {
     pub(super) thread_no: i64,
     pub(super) kind: i64,
@@ -35,7 +38,13 @@ pub(super) struct Chunk {
 pub(super) struct Chunks<'a> {
     connection: &'a Connection,
     /// What a page of tuples shares is read once.
-    kept: Option<RefCell<HashMap<i64, Rc<Chunk>>>>,
+    kept: Option<RefCell<HashMap<i64, Rc<Leaf>>>>,
+}
+
+/// A leaf whose hash was checked.
+struct Leaf {
+    hash: Hash,
+    data: Vec<u8>,
 }
 
 /// Fetches the body that belongs in a hole.
@@ -218,14 +227,6 @@ impl<'a> Chunks<'a> {
         value: &mut Vec<u8>,
         mut sealer: Option<&mut Sealer>,
     ) -> Result<(), Failed> {
-        let room = |value: &Vec<u8>, more: usize| {
-            let fits = value
-                .len()
-                .checked_add(more)
-                .is_some_and(|sum| sum <= recipe.length);
-            fits.then_some(())
-                .ok_or_else(|| Failed::Damaged("a stored value is too long".to_owned()))
-        };
         match op {
             Op::Body(tail) => {
                 if let Some(sealer) = &mut sealer {
@@ -236,7 +237,7 @@ impl<'a> Chunks<'a> {
                 let (head, tail) = inline
                     .split_at_checked(*count)
                     .ok_or_else(|| Failed::Damaged("a stored value ends too early".to_owned()))?;
-                room(value, head.len())?;
+                check_room(recipe, value, head.len())?;
                 if let Some(sealer) = &mut sealer {
                     sealer.inline(head);
                 }
@@ -245,29 +246,26 @@ impl<'a> Chunks<'a> {
             }
             Op::Leaves(ids) => {
                 for id in ids {
-                    let leaf = self.chunk(*id, recipe.thread_no, Kind::Leaf)?;
-                    room(value, leaf.data.len())?;
+                    let hash = self.leaf(*id, recipe, value)?;
                     if let Some(sealer) = &mut sealer {
-                        sealer.leaf(&leaf.hash);
+                        sealer.leaf(&hash);
                     }
-                    value.extend_from_slice(&leaf.data);
                 }
             }
             Op::Nodes(ids) => {
                 for id in ids {
-                    let node = self.chunk(*id, recipe.thread_no, Kind::Node)?;
+                    let damaged = || Failed::Damaged(format!("chunk {id} is damaged"));
+                    let node = self.node(*id, recipe.thread_no)?;
                     if let Some(sealer) = &mut sealer {
                         sealer.node(&node.hash);
                     }
-                    let mut leaves = Vec::new();
-                    for id in node_leaves(&node.data, *id)? {
-                        let leaf = self.chunk(id, recipe.thread_no, Kind::Leaf)?;
-                        room(value, leaf.data.len())?;
-                        value.extend_from_slice(&leaf.data);
-                        leaves.push(leaf.hash);
+                    let leaves = chunk::decode_node(&node.data).ok_or_else(damaged)?;
+                    let mut hashes = Vec::with_capacity(leaves.len());
+                    for leaf in leaves {
+                        hashes.push(self.leaf(leaf, recipe, value)?);
                     }
-                    if chunk::node_hash(leaves.iter()) != node.hash {
-                        return Err(Failed::Damaged(format!("chunk {id} is damaged")));
+                    if chunk::node_hash(hashes.iter()) != node.hash {
+                        return Err(damaged());
                     }
                 }
             }
@@ -275,25 +273,63 @@ impl<'a> Chunks<'a> {
         Ok(())
     }
 
-    fn chunk(&self, id: i64, thread_no: i64, kind: Kind) -> Result<Rc<Chunk>, Failed> {
-        if let Some(kept) = &self.kept
-            && let Some(chunk) = kept.borrow().get(&id)
-        {
-            return checked(chunk, id, thread_no, kind);
+    /// Appends a leaf; its hash.
+    fn leaf(&self, id: i64, recipe: &Recipe<'_>, value: &mut Vec<u8>) -> Result<Hash, Failed> {
+        let kept = self.kept.as_ref();
+        if let Some(leaf) = kept.and_then(|kept| kept.borrow().get(&id).cloned()) {
+            return append_leaf(&leaf.data, leaf.hash, recipe, value);
         }
-        let chunk = read_chunk(self.connection, id)
-            .map_err(Failed::Other)?
-            .ok_or_else(|| Failed::Damaged(format!("chunk {id} is missing")))?;
-        let chunk = checked(&Rc::new(chunk), id, thread_no, kind)?;
-        // The hash of a node is checked with its leaves.
-        if kind == Kind::Leaf && chunk::leaf_hash(&chunk.data) != chunk.hash {
+        let mut select = self.connection.prepare_cached(sql::SELECT_CHUNK)?;
+        let mut rows = select.query([id])?;
+        let row = rows.next()?.ok_or_else(|| missing(id))?;
+        let (thread_no, kind): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let (stored, data) = (row::bytes(row, 2)?, row::bytes(row, 3)?);
+        let data = leaf_data(kind, data).filter(|_| thread_no == recipe.thread_no);
+        let data = &*data.ok_or_else(|| foreign(id))?;
+        let hash = chunk::leaf_hash(data);
+        if hash != stored {
             return Err(Failed::Damaged(format!("chunk {id} is damaged")));
         }
-        if let Some(kept) = &self.kept {
-            kept.borrow_mut().insert(id, Rc::clone(&chunk));
+        if let Some(kept) = kept {
+            let data = data.to_vec();
+            kept.borrow_mut().insert(id, Rc::new(Leaf { hash, data }));
         }
-        Ok(chunk)
+        append_leaf(data, hash, recipe, value)
     }
+
+    /// A node, whose hash is not checked yet: its leaves tell.
+    fn node(&self, id: i64, thread_no: i64) -> Result<Chunk, Failed> {
+        let node = read_chunk(self.connection, id)?.ok_or_else(|| missing(id))?;
+        if (node.thread_no, node.kind) != (thread_no, Kind::Node as i64) {
+            return Err(foreign(id));
+        }
+        Ok(node)
+    }
+}
+
+/// The bytes that a leaf stands for; `None` if it is none.
+pub(super) fn leaf_data(kind: i64, stored: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if kind == Kind::Leaf as i64 {
+        Some(Cow::Borrowed(stored))
+    } else if kind == Kind::CompressedLeaf as i64 {
+        chunk::decompress(stored, chunk::LONGEST_LEAF).map(Cow::Owned)
+    } else {
+        None
+    }
+}
+
+fn append_leaf(data: &[u8], hash: Hash, recipe: &Recipe<'_>, value: &mut Vec<u8>) -> Result<Hash, Failed> {
+    check_room(recipe, value, data.len())?;
+    value.extend_from_slice(data);
+    Ok(hash)
+}
+
+fn check_room(recipe: &Recipe<'_>, value: &[u8], more: usize) -> Result<(), Failed> {
+    let length = value.len().checked_add(more);
+    if length.is_some_and(|length| length <= recipe.length) {
+        return Ok(());
+    }
+    Err(Failed::Damaged("a stored value is too long".to_owned()))
 }
 
 /// A forged length reserves no more than this; what is really there may be longer.
@@ -305,15 +341,18 @@ enum Failed {
     Other(Error),
 }
 
-fn checked(chunk: &Rc<Chunk>, id: i64, thread_no: i64, kind: Kind) -> Result<Rc<Chunk>, Failed> {
-    if (chunk.thread_no, chunk.kind) == (thread_no, kind as i64) {
-        return Ok(Rc::clone(chunk));
+impl<E: Into<Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
     }
-    Err(Failed::Damaged(format!("chunk {id} is another value's")))
 }
 
-fn node_leaves(data: &[u8], id: i64) -> Result<Vec<i64>, Failed> {
-    chunk::decode_node(data).ok_or_else(|| Failed::Damaged(format!("chunk {id} is damaged")))
+fn missing(id: i64) -> Failed {
+    Failed::Damaged(format!("chunk {id} is missing"))
+}
+
+fn foreign(id: i64) -> Failed {
+    Failed::Damaged(format!("chunk {id} is another value's"))
 }
 
 /// The recipe in a row, if it holds one.
@@ -354,8 +393,11 @@ pub(super) fn read_chunk(connection: &Connection, id: i64) -> Result<Option<Chun
 pub(super) fn store(noting: &mut Noting<'_>, draft: &Draft, base: Option<&Known>) -> Result<Ids> {
     let thread = noting.thread()?;
     let (thread_no, revision) = (thread.number, thread.revision);
-    let base = base.map(|known| &known.ids);
-    let base = base.filter(|ids| (ids.thread_no, ids.revision) == (thread_no, revision));
+    let base = base.filter(|known| (known.ids.thread_no, known.ids.revision) == (thread_no, revision));
+    let base = match base {
+        Some(known) if is_there(noting.connection(), known)? => Some(&known.ids),
+        _ => None,
+    };
     let mut store = Store {
         connection: noting.connection(),
         draft,
@@ -379,6 +421,25 @@ pub(super) fn store(noting: &mut Noting<'_>, draft: &Draft, base: Option<&Known>
     }
     noting.add_bytes(store.bytes);
     Ok(store.ids)
+}
+
+/// Whether the latest of these chunks is there. It is not where the database was put back to an earlier
+/// state, as a restored backup does under our feet: ids and numbers are then given again.
+fn is_there(connection: &Connection, known: &Known) -> Result<bool> {
+    let leaves = known
+        .ids
+        .leaves
+        .iter()
+        .zip(known.draft.leaves.iter().map(|leaf| &leaf.hash));
+    let nodes = known
+        .ids
+        .nodes
+        .iter()
+        .zip(known.draft.nodes.iter().map(|node| &node.hash));
+    let Some((id, hash)) = leaves.chain(nodes).max_by_key(|(id, _)| **id) else {
+        return Ok(false);
+    };
+    Ok(find(connection, known.ids.thread_no, hash)? == Some(*id))
 }
 
 struct Store<'a> {
@@ -409,7 +470,13 @@ impl Store<'_> {
         }
         let data = chunk::encode_node(&self.ids.leaves[node.leaves.clone()]);
         self.bytes += data.len();
-        insert(self.connection, self.ids.thread_no, Kind::Node, &node.hash, &data)
+        insert(
+            self.connection,
+            self.ids.thread_no,
+            Kind::Node as i64,
+            &node.hash,
+            &data,
+        )
     }
 
     fn leaf(&mut self, index: usize) -> Result<()> {
@@ -421,9 +488,12 @@ impl Store<'_> {
         } else if let Some(id) = find(self.connection, thread_no, &leaf.hash)? {
             id
         } else {
-            let data = self.draft.leaf_bytes(leaf);
+            let (kind, data) = match &leaf.frame {
+                Some(frame) => (Kind::CompressedLeaf, frame.as_slice()),
+                None => (Kind::Leaf, self.draft.leaf_bytes(leaf)),
+            };
             self.bytes += data.len();
-            insert(self.connection, thread_no, Kind::Leaf, &leaf.hash, data)?
+            insert(self.connection, thread_no, kind as i64, &leaf.hash, data)?
         };
         Ok(())
     }
@@ -441,12 +511,12 @@ pub(super) fn find(connection: &Connection, thread_no: i64, hash: &Hash) -> Resu
 pub(super) fn insert(
     connection: &Connection,
     thread_no: i64,
-    kind: Kind,
+    kind: i64,
     hash: &Hash,
     data: &[u8],
 ) -> Result<i64> {
     connection
         .prepare_cached(sql::INSERT_CHUNK)?
-        .execute(params![thread_no, kind as i64, hash, data])?;
+        .execute(params![thread_no, kind, hash, data])?;
     Ok(connection.last_insert_rowid())
 }

@@ -21,7 +21,7 @@ use super::threads::{self, Noting};
 use super::transaction::WriteTransaction;
 use crate::chunk::{self, Binding, Kind, Known};
 use crate::error::{Error, Result};
-use crate::model::{CheckpointKey, Conversion, Format, Stage, TypedValue};
+use crate::model::{CheckpointKey, Compression, Conversion, Format, Stage, TypedValue};
 
 /// The last checkpoint of a namespace, by which the next is divided.
 type Bases = HashMap<(String, String), Arc<Known>>;
@@ -31,6 +31,7 @@ pub(super) fn convert(
     transaction: &WriteTransaction<'_>,
     target: Format,
     mut conversion: Conversion,
+    compression: Compression,
 ) -> Result<Option<Conversion>> {
     let slice = Slice::begin();
     let mut bases = Bases::new();
@@ -50,12 +51,12 @@ pub(super) fn convert(
                 None => Stage::Checkpoints(0),
             },
             Stage::Checkpoints(after) => {
-                let next = next_row(transaction, Kind::Checkpoint, after, &mut bases)?;
+                let next = next_row(transaction, Kind::Checkpoint, after, &mut bases, compression)?;
                 conversion.rows += 1;
                 next.map_or(Stage::Writes(0), Stage::Checkpoints)
             }
             Stage::Writes(after) => {
-                let next = next_row(transaction, Kind::Write, after, &mut bases)?;
+                let next = next_row(transaction, Kind::Write, after, &mut bases, compression)?;
                 conversion.rows += 1;
                 match (next, target) {
                     (Some(rowid), _) => Stage::Writes(rowid),
@@ -151,6 +152,7 @@ fn next_row(
     kind: Kind,
     after: i64,
     bases: &mut Bases,
+    compression: Compression,
 ) -> Result<Option<i64>> {
     let connection = transaction.connection;
     let Some((place, value, is_recipe)) = read_row(connection, kind, after)? else {
@@ -160,7 +162,7 @@ fn next_row(
     if to_compact && !is_recipe {
         let slot = (place.key.thread_id.clone(), place.key.checkpoint_ns.clone());
         let base = bases.get(&slot).filter(|_| kind == Kind::Checkpoint).cloned();
-        let mut prepared = Prepared::new(kind, value.clone(), true, base);
+        let mut prepared = Prepared::new(kind, value.clone(), true, base, compression);
         let mut noting = Noting::new(connection, &place.key.thread_id);
         let columns = prepared.store(transaction, &place.binding(), &mut noting)?;
         update(connection, kind)?.execute(params![place.rowid, columns.tag, columns.data])?;

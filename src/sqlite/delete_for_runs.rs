@@ -9,10 +9,11 @@ use crate::model::{CheckpointKey, Format, Removal, RemovalStep};
 pub(super) fn delete_for_runs(transaction: &ReadTransaction<'_>, run_ids: &[String]) -> Result<Removal> {
     let run_ids = serde_json::Value::from(run_ids).to_string();
     let connection = transaction.connection;
-    let mut statement = connection.prepare_cached(match schema::format(connection)? {
-        Format::Compact => sql::SELECT_INDEXED_RUN_CHECKPOINTS,
-        Format::Interop | Format::Downgrading => sql::SELECT_RUN_CHECKPOINTS,
-    })?;
+    let mut statement =
+        connection.prepare_cached(match schema::format(connection, schema::Access::Read)? {
+            Format::Compact => sql::SELECT_INDEXED_RUN_CHECKPOINTS,
+            Format::Interop | Format::Downgrading => sql::SELECT_RUN_CHECKPOINTS,
+        })?;
     let keys = statement.query_map([run_ids], |row| {
         Ok(CheckpointKey {
             thread_id: row.get(0)?,

@@ -33,6 +33,10 @@ pub(super) fn get_tuple(
         checkpoint_ns: checkpoint_ns.to_owned(),
         checkpoint_id: row.get(0)?,
     };
+    // A damaged index leads to a row that is whole, and another one.
+    if checkpoint_id.is_some_and(|asked| asked != key.checkpoint_id) {
+        return Err(row::damaged(&key, "it was found in place of another"));
+    }
     let parent_checkpoint_id: Option<String> = row.get(1)?;
     let binding = Binding::Checkpoint {
         key: &key,

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::engine::ReadTransaction;
-use super::schema;
+use super::schema::{self, Access};
 use super::statements::{self, threads as sql};
 use super::terms;
 use super::threads::{self, time_of};
@@ -20,7 +20,7 @@ pub(super) fn list_threads(
     limit: usize,
 ) -> Result<Vec<Thread>> {
     let connection = transaction.connection;
-    if schema::format(connection)? != Format::Compact {
+    if schema::format(connection, Access::Read)? != Format::Compact {
         return listed_by_keys(connection, filter, after, limit);
     }
     let (select, order) = match filter.order {
@@ -39,7 +39,7 @@ pub(super) fn list_threads(
 
 pub(super) fn count_threads(transaction: &ReadTransaction<'_>, filter: &ThreadFilter) -> Result<u64> {
     let connection = transaction.connection;
-    if schema::format(connection)? != Format::Compact {
+    if schema::format(connection, Access::Read)? != Format::Compact {
         return Ok(listed_by_keys(connection, filter, None, usize::MAX)?.len() as u64);
     }
     let text = statement(sql::COUNT_THREADS, filter, "");
@@ -57,7 +57,7 @@ pub(super) fn get_thread(transaction: &ReadTransaction<'_>, thread_id: &str) -> 
 
 /// A thread, in a file of any format.
 pub(super) fn find(connection: &Connection, thread_id: &str) -> Result<Option<Thread>> {
-    if schema::format(connection)? != Format::Compact {
+    if schema::format(connection, Access::Read)? != Format::Compact {
         let has_notes = schema::has_threads(connection)?;
         return described(connection, thread_id, has_notes);
     }

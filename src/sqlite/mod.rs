@@ -115,7 +115,7 @@ impl Backend for SqliteBackend {
     fn format(&self) -> Pending<Format> {
         self.engine.read(
             || Format::Interop,
-            |transaction| schema::format(transaction.connection),
+            |transaction| schema::format(transaction.connection, schema::Access::Read),
         )
     }
 
@@ -268,8 +268,9 @@ impl Backend for SqliteBackend {
     }
 
     fn convert(&self, target: Format, conversion: Conversion) -> Pending<Option<Conversion>> {
+        let compression = self.engine.settings().compression;
         self.engine.write(0, move |transaction| {
-            convert::convert(transaction, target, conversion)
+            convert::convert(transaction, target, conversion, compression)
         })
     }
 

@@ -10,7 +10,7 @@ use super::threads::Noting;
 use super::transaction::WriteTransaction;
 use crate::chunk::{self, Binding, Draft, Ids, Kind, Known, Recipe, Seal};
 use crate::error::{Error, Result};
-use crate::model::{Format, Payload, TypedValue};
+use crate::model::{Compression, Format, Payload, TypedValue};
 use crate::progress;
 
 /// A value, and what is known of it before its transaction.
@@ -21,6 +21,7 @@ pub(super) struct Prepared {
     base: Option<Arc<Known>>,
     /// Its bytes are a serializer's that is known: they may be stored in parts.
     chunkable: bool,
+    compression: Compression,
     divided: Option<(Arc<Draft>, Seal)>,
 }
 
@@ -68,8 +69,15 @@ impl Prepared {
         }
     }
 
-    pub(super) fn new(kind: Kind, value: TypedValue, chunkable: bool, base: Option<Arc<Known>>) -> Self {
+    pub(super) fn new(
+        kind: Kind,
+        value: TypedValue,
+        chunkable: bool,
+        base: Option<Arc<Known>>,
+        compression: Compression,
+    ) -> Self {
         Self {
+            compression,
             chunkable: chunkable && value.is_plain(),
             value,
             kind,
@@ -87,7 +95,7 @@ impl Prepared {
             &self.value.payload,
         ) {
             let previous = self.base.as_ref().map(|known| &*known.draft);
-            let draft = Draft::new(self.kind, tag, blob.clone(), previous);
+            let draft = Draft::new(self.kind, tag, blob.clone(), previous, self.compression);
             let seal = draft.seal(binding);
             self.divided = Some((Arc::new(draft), seal));
         }

@@ -63,7 +63,14 @@ impl Put {
         let is_compact = shared.format() == Format::Compact;
         let base = is_compact.then(|| shared.chunks.get(&key.thread_id, &key.checkpoint_ns));
         let value = checkpoint.value.clone();
-        let prepared = Prepared::new(Kind::Checkpoint, value, checkpoint.chunkable, base.flatten());
+        let compression = shared.settings.compression;
+        let prepared = Prepared::new(
+            Kind::Checkpoint,
+            value,
+            checkpoint.chunkable,
+            base.flatten(),
+            compression,
+        );
         let mut put = Self {
             checkpoint,
             prepared,

@@ -22,7 +22,9 @@ impl PutWrites {
     pub(super) fn new(writes: EncodedWrites, shared: &Shared) -> Self {
         let is_compact = shared.format() == Format::Compact;
         let prepare = |write: &EncodedWrite| {
-            let mut prepared = Prepared::new(Kind::Write, write.value.clone(), writes.chunkable, None);
+            let compression = shared.settings.compression;
+            let value = write.value.clone();
+            let mut prepared = Prepared::new(Kind::Write, value, writes.chunkable, None, compression);
             if is_compact {
                 prepared.divide(&binding(&writes, write));
             }

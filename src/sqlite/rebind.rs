@@ -106,7 +106,13 @@ impl<'a> Mover<'a> {
         type Found = (i64, String, String, i64, String, Vec<u8>);
         let (from, to) = self.keys(checkpoint_ns, checkpoint_id);
         let connection = self.chunks.connection;
-        let place = params![to.thread_id, to.checkpoint_ns, to.checkpoint_id, chunk::TAG];
+        let place = params![
+            to.thread_id,
+            to.checkpoint_ns,
+            to.checkpoint_id,
+            chunk::TAG,
+            from.thread_id
+        ];
         let found: Vec<Found> = connection
             .prepare_cached(sql::SELECT_WRITES_RECIPES)?
             .query_map(place, |row| row.try_into())?
@@ -213,7 +219,8 @@ impl Chunks<'_> {
         }
         let damaged = |what: &str| row::damaged(key, &format!("chunk {id} is {what}"));
         let chunk = chunks::read_chunk(self.connection, id)?.ok_or_else(|| damaged("missing"))?;
-        if (chunk.thread_no, chunk.kind) != (thread_no, kind as i64) {
+        let is_node = chunk.kind == Kind::Node as i64;
+        if chunk.thread_no != thread_no || is_node != (kind == Kind::Node) {
             return Err(damaged("another value's"));
         }
         let hash = chunk.hash;
@@ -225,19 +232,20 @@ impl Chunks<'_> {
             (Some(found), _) => found,
             (None, None) => id,
             (None, Some(target)) => {
-                let data = match kind {
-                    Kind::Leaf if chunk::leaf_hash(&chunk.data) == hash => chunk.data,
-                    Kind::Leaf => return Err(damaged("damaged")),
-                    Kind::Node => {
-                        let leaves = chunk::decode_node(&chunk.data).ok_or_else(|| damaged("damaged"))?;
-                        let mut moved = Vec::with_capacity(leaves.len());
-                        for leaf in leaves {
-                            moved.push(self.chunk(leaf, Kind::Leaf, thread_no, key)?.1);
-                        }
-                        chunk::encode_node(&moved)
+                let data = if is_node {
+                    let leaves = chunk::decode_node(&chunk.data).ok_or_else(|| damaged("damaged"))?;
+                    let mut moved = Vec::with_capacity(leaves.len());
+                    for leaf in leaves {
+                        moved.push(self.chunk(leaf, Kind::Leaf, thread_no, key)?.1);
                     }
+                    chunk::encode_node(&moved)
+                } else {
+                    chunks::leaf_data(chunk.kind, &chunk.data)
+                        .filter(|bytes| chunk::leaf_hash(bytes) == hash)
+                        .ok_or_else(|| damaged("damaged"))?;
+                    chunk.data
                 };
-                chunks::insert(self.connection, target, kind, &hash, &data)?
+                chunks::insert(self.connection, target, chunk.kind, &hash, &data)?
             }
         };
         self.known.insert(id, (hash, new_id));

@@ -86,7 +86,7 @@ fn check(backup: &Reader, source: &Path, desk: &Desk<Pages>) -> Result<()> {
             )));
         }
         // A version to come is refused now, not once the data is gone.
-        schema::format(connection)?;
+        schema::format(connection, schema::Access::Read)?;
         transaction.keep();
         Ok(())
     })

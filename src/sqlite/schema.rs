@@ -167,8 +167,15 @@ pub(super) fn add_threads(connection: &Connection) -> Result<()> {
     Ok(connection.execute_batch(CREATE_THREADS)?)
 }
 
-/// The format of the file. Fails if it is of a version to come, which this library would damage.
-pub(super) fn format(connection: &Connection) -> Result<Format> {
+/// What a version to come may not be asked to bear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
+/// The format of the file. Fails if it is of a version to come, which this library would misread or damage.
+pub(super) fn format(connection: &Connection, access: Access) -> Result<Format> {
     let exists = |name: &str| connection.query_row(TABLE_EXISTS, [name], |_| Ok(())).optional();
     if exists("checkpoint_meta")?.is_none() {
         return Ok(Format::Interop);
@@ -183,7 +190,7 @@ pub(super) fn format(connection: &Connection) -> Result<Format> {
             "format" if value == "downgrading" => format = Format::Downgrading,
             "min_reader" | "min_writer" => {
                 let needs = value.parse().unwrap_or(i64::MAX);
-                if needs > VERSION {
+                if needs > VERSION && (key == "min_reader" || access == Access::Write) {
                     return Err(Error::NewerSchema { needs });
                 }
             }
@@ -211,7 +218,7 @@ pub(super) fn migrate(connection: &Connection, made: Format) -> Result<()> {
 
 /// Makes new rows be of the format that the file is going to have; the format they have.
 pub(super) fn begin_conversion(connection: &Connection, target: Format) -> Result<Format> {
-    match (format(connection)?, target) {
+    match (format(connection, Access::Write)?, target) {
         (Format::Interop, Format::Compact) => {
             connection.execute_batch(CREATE_THREADS)?;
             connection.execute_batch(CREATE_COMPACT)?;
@@ -232,7 +239,7 @@ pub(super) fn begin_conversion(connection: &Connection, target: Format) -> Resul
 /// Removes chunks, and at the end what else the compact format added; false if something is left. No new
 /// recipe can have come: the marker is read by each write.
 pub(super) fn end_downgrade(connection: &Connection, slice: &Slice) -> Result<Ended> {
-    if format(connection)? == Format::Interop {
+    if format(connection, Access::Write)? == Format::Interop {
         return Ok(Ended::Done);
     }
     if connection.query_row(HAS_RECIPES, [], |row| row.get(0))? {

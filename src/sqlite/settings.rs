@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::model::Format;
+use crate::model::{Compression, Format};
 
 /// How SQLite journals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +99,8 @@ pub struct Settings {
     pub on_foreign_sqlite: OnForeignSqlite,
     /// The format of new files, and what an existing one must have.
     pub format: FormatChoice,
+    /// How new chunks are kept.
+    pub compression: Compression,
 }
 
 /// Which format a file shall have.
@@ -274,6 +276,7 @@ impl Default for Settings {
             lock_guard: true,
             on_foreign_sqlite: OnForeignSqlite::Warn,
             format: FormatChoice::Auto,
+            compression: Compression::None,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::gate;
 use super::manager::{self, Location};
 use super::pool::Pool;
 use super::reader::Reader;
-use super::schema::{self, Schema};
+use super::schema::{self, Access, Schema};
 use super::settings::{OnForeignSqlite, Settings};
 use super::sync::lock;
 use super::transaction::Transaction;
@@ -129,7 +129,7 @@ impl Shared {
             schema = Schema::Current;
         }
         let path = location.path();
-        let format = schema::format(&connection)?;
+        let format = schema::format(&connection, Access::Read)?;
         settings.format.check(path, format)?;
         let readers = match location {
             Location::Memory => Readers::Writer,

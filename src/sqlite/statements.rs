@@ -251,9 +251,12 @@ WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND type = ?4
 pub(super) const UPDATE_RECIPE: &str = "
 UPDATE checkpoints SET parent_checkpoint_id = ?4, checkpoint = ?5
 WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3";
+/// Of the writes that are also under the key of thread `?5`.
 pub(super) const SELECT_WRITES_RECIPES: &str = "
-SELECT rowid, task_id, task_path, idx, channel, value FROM writes
-WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND type = ?4";
+SELECT rowid, task_id, task_path, idx, channel, value FROM writes AS copied
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND type = ?4
+    AND EXISTS (SELECT 1 FROM writes WHERE thread_id = ?5 AND checkpoint_ns = ?2 AND checkpoint_id = ?3
+        AND task_id = copied.task_id AND idx = copied.idx)";
 pub(super) const UPDATE_WRITE_RECIPE: &str = "UPDATE writes SET value = ?2 WHERE rowid = ?1";
 
 pub(super) const COPY_RUNS: &str = "

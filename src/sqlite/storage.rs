@@ -188,11 +188,15 @@ impl Survey<'_> {
         let missing = || row::damaged(key, &format!("chunk {id} is missing"));
         let (kind, stored) = found.ok_or_else(missing)?;
         let mut length = stored;
-        if kind == Kind::Node as i64 {
-            let node = chunks::read_chunk(self.connection, id)?.ok_or_else(missing)?;
-            length = 0;
-            for leaf in chunk::decode_node(&node.data).unwrap_or_default() {
-                length += self.chunk(leaf, channel, key)?;
+        if kind != Kind::Leaf as i64 {
+            let chunk = chunks::read_chunk(self.connection, id)?.ok_or_else(missing)?;
+            if let Some(bytes) = chunks::leaf_data(kind, &chunk.data) {
+                length = bytes.len() as u64;
+            } else {
+                length = 0;
+                for leaf in chunk::decode_node(&chunk.data).unwrap_or_default() {
+                    length += self.chunk(leaf, channel, key)?;
+                }
             }
         }
         self.lengths.insert(id, length);

@@ -26,7 +26,7 @@ const STEP: usize = 32;
 /// What of a thread's chunks is not referred to.
 pub(super) fn garbage(transaction: &ReadTransaction<'_>, thread_id: &str) -> Result<Garbage> {
     let connection = transaction.connection;
-    if schema::format(connection)? == Format::Interop {
+    if schema::format(connection, schema::Access::Read)? == Format::Interop {
         return Ok(Garbage::default());
     }
     let thread = connection
@@ -63,7 +63,7 @@ pub(super) fn garbage(transaction: &ReadTransaction<'_>, thread_id: &str) -> Res
 /// Some threads that have chunks and sort after `after`.
 pub(super) fn chunked_threads(transaction: &ReadTransaction<'_>, after: &str) -> Result<Vec<String>> {
     let connection = transaction.connection;
-    if schema::format(connection)? == Format::Interop {
+    if schema::format(connection, schema::Access::Read)? == Format::Interop {
         return Ok(Vec::new());
     }
     let mut statement = connection.prepare_cached(sql::CHUNKED_THREADS)?;

@@ -19,10 +19,11 @@ use rusqlite::Connection;
 use super::gate;
 use super::group::{self, Group};
 use super::job::{Baton, Job, Turn};
+use super::manager;
+use super::schema::{self, Access};
 use super::settings::{Settings, Synchronous};
 use super::sync::{lock, wait};
 use super::transaction::{Transaction, WriteTransaction};
-use super::{manager, schema};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::model::{Format, WriterStats};
@@ -309,7 +310,7 @@ impl Writer {
         let transaction = Transaction::begin_write(connection)?;
         if slot.pace.look(connection)? || slot.format.is_none() {
             slot.format = None;
-            let format = schema::format(connection)?;
+            let format = schema::format(connection, Access::Write)?;
             slot.format = Some(format);
             *lock(&self.format) = format;
         }
