@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::engine::ReadTransaction;
 use super::row;
-use super::schema;
+use super::schema::{self, Access};
 use super::statements::retention as sql;
 use super::sweep;
 use crate::error::Result;
@@ -27,7 +27,7 @@ pub(super) fn whole_thread(transaction: &ReadTransaction<'_>, thread_id: &str) -
         *rows = count;
         weight.bytes += bytes;
     }
-    if schema::format(connection, schema::Access::Read)? != Format::Interop {
+    if schema::format(connection, Access::Read)? != Format::Interop {
         let bytes = connection
             .prepare_cached(sql::WEIGH_THREAD_CHUNKS)?
             .query_row([thread_id], |row| row::count(row, 0))?;
@@ -84,7 +84,7 @@ pub(super) fn weigh(transaction: &ReadTransaction<'_>, thread_id: &str, removal:
         weight.writes += count;
         weight.bytes += bytes;
     }
-    if weight.checkpoints > 0 && schema::format(connection, schema::Access::Read)? != Format::Interop {
+    if weight.checkpoints > 0 && schema::format(connection, Access::Read)? != Format::Interop {
         let stays = |ns: &str, id: &str| !gone.contains(&(ns, id)) && !emptied.contains(ns);
         let live = sweep::live_chunks(connection, thread_id, stays)?;
         let mut statement = connection.prepare_cached(sql::SELECT_CHUNK_LENGTHS)?;
