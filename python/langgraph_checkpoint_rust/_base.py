@@ -6,8 +6,8 @@ from langgraph_checkpoint_rust._formats import FormatVerbs
 from langgraph_checkpoint_rust._leases import LeaseVerbs
 from langgraph_checkpoint_rust._listing import ListingVerbs
 from langgraph_checkpoint_rust._reads import ReadVerbs
-from langgraph_checkpoint_rust._retention import RetentionVerbs
 from langgraph_checkpoint_rust._repairs import RepairVerbs
+from langgraph_checkpoint_rust._retention import RetentionVerbs
 from langgraph_checkpoint_rust._transfer import TransferVerbs
 from langgraph_checkpoint_rust._writes import WriteVerbs
 

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::model::{CheckpointKey, Format};
 
 /// A run that began before a deletion is over by then.
-const TOMBSTONE_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const TOMBSTONE_LIFE: Duration = Duration::from_hours(30 * 24);
 
 /// The threads that are being deleted.
 pub(super) fn hidden(connection: &Connection, format: Format) -> Result<Vec<String>> {
