@@ -47,6 +47,7 @@ RUN_ONCE = {
     "test_docs.py",
     "test_examples.py",
     "test_foreign_sqlite.py",
+    "test_golden_compact.py",
     "test_prune_ages.py",
     "test_serde_fuzz.py",
     "test_serde_messages.py",
