@@ -26,7 +26,7 @@ test-python: install ## The installed wheel with the newest langgraph-checkpoint
 
 test-floor: wheel $(FLOOR)/.ready ## The same with the oldest langgraph-checkpoint that is supported
 	$(FLOOR)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/*.whl
-	$(FLOOR)/bin/python -m pytest
+	$(FLOOR)/bin/python -m pytest --one-format
 
 test-faults: $(VENV)/.ready ## Bugs planted in the engine: each must be seen
 	. $(VENV)/bin/activate && maturin develop --quiet --release --locked --features faults

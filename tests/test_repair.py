@@ -52,12 +52,17 @@ def test_rows_of_threads_are_made_anew(path: Path) -> None:
     with RustSqliteSaver(path) as saver:
         config = saver.put(config_of("1"), checkpoint_of(1, state), {}, {})
         saver.put(config_of("2"), checkpoint_of(1, {"text": "others " * 1000}), {}, {})
+        before = saver.get_thread("1")
     query(path, "DELETE FROM checkpoint_threads WHERE thread_id = '1'")
     with RustSqliteSaver(path) as saver:
         report = saver.verify()
         assert any("belong to no thread" in line for line in report.integrity)
         assert saver.repair().threads == 1
         assert saver.verify().is_ok
+        after = saver.get_thread("1")
+        assert before is not None
+        assert after is not None
+        assert (after.checkpoints, after.bytes) == (before.checkpoints, before.bytes)
         saver.put(config, checkpoint_of(2, state), {}, {})
         ((leaves,),) = query(path, "SELECT count(DISTINCT thread_no) FROM checkpoint_chunks")
         assert leaves == 2

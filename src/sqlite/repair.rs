@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::clock;
 use super::slice::Slice;
 use super::statements::maintenance as sql;
+use super::threads::{self, Times};
 use super::transaction::WriteTransaction;
 use super::{chunks, row, statements};
 use crate::chunk;
@@ -89,6 +90,7 @@ fn add_row(connection: &Connection, thread_id: &str) -> Result<()> {
     connection
         .prepare_cached(sql::INSERT_THREAD_ROW)?
         .execute(params![thread_no.filter(|_| is_free), thread_id])?;
+    threads::recount(connection, thread_id, Times::OfCheckpoints)?;
     Ok(())
 }
 
