@@ -58,16 +58,10 @@ impl<'a> Cutter<'a> {
     /// cut comes before the body ends.
     pub(crate) fn next(&mut self, start: usize) -> Option<(usize, usize)> {
         let cap = start.saturating_add(MOST);
-        let picked = pick(self.body, start, cap.min(self.body.len()));
-        let target = picked.unwrap_or(cap);
-        if target >= self.body.len() {
-            return None;
-        }
+        let target = pick(self.body, start, cap)?;
         let element_end = self.element_end(target);
-        if picked.is_some() && element_end <= cap {
-            return Some((element_end, element_end)).filter(|_| element_end < self.body.len());
-        }
-        Some((target, element_end))
+        let end = if element_end <= cap { element_end } else { target };
+        (end < self.body.len()).then_some((end, element_end))
     }
 
     fn element_end(&mut self, target: usize) -> usize {
@@ -80,18 +74,24 @@ impl<'a> Cutter<'a> {
     }
 }
 
-/// The first place after `start + LEAST` that the rolling hash picks.
-fn pick(body: &[u8], start: usize, end: usize) -> Option<usize> {
+/// The first place after `start + LEAST` whose rolling hash is low enough; up to the cap, the last of the
+/// lowest. So even bytes that repeat, where none is low enough, are cut at a place of their own, not at one
+/// that depends on where they begin.
+fn pick(body: &[u8], start: usize, cap: usize) -> Option<usize> {
     let first = start + LEAST;
     let warm = body.get(first - WINDOW..first)?;
     let mut hash = warm.iter().fold(0, |hash, byte| roll(hash, *byte));
-    for (offset, byte) in body.get(first..end)?.iter().enumerate() {
+    let (mut lowest, mut place) = (u64::MAX, first);
+    for (offset, byte) in body.get(first..cap.min(body.len()))?.iter().enumerate() {
         if hash < u64::MAX / ODDS {
             return Some(first + offset);
         }
+        if hash <= lowest {
+            (lowest, place) = (hash, first + offset);
+        }
         hash = roll(hash, *byte);
     }
-    None
+    (cap < body.len()).then_some(place)
 }
 
 #[inline]
@@ -146,7 +146,7 @@ mod tests {
         let cuts = cuts(&body, false);
         let mean = body.len() / cuts.len();
         assert!((3_500..5_000).contains(&mean), "{mean}");
-        // The few at the cap are where the hash picked nothing.
+        // The few others are where the next element end is beyond the cap.
         let at_ends = cuts.iter().filter(|cut| ends.binary_search(cut).is_ok()).count();
         assert!(at_ends * 50 > cuts.len() * 49, "{at_ends} of {}", cuts.len());
     }
