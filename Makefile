@@ -5,6 +5,9 @@
 PYTHON ?= python3
 VENV := .venv
 FLOOR := .venv-floor
+# Long tests of the engine, which langgraph-checkpoint has no part in.
+ENGINE_ONLY := apply_retention backup benches compact_damage contention crash exit fork killed_verbs restore \
+	second_sqlite upgrade write_queue
 BENCHES := .venv-benches
 # rustup's cargo, also where the shell has not read its profile.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -26,7 +29,7 @@ test-python: install ## The installed wheel with the newest langgraph-checkpoint
 
 test-floor: wheel $(FLOOR)/.ready ## The same with the oldest langgraph-checkpoint that is supported
 	$(FLOOR)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/*.whl
-	$(FLOOR)/bin/python -m pytest --one-format
+	$(FLOOR)/bin/python -m pytest --one-format $(ENGINE_ONLY:%=--ignore=tests/test_%.py)
 
 test-faults: $(VENV)/.ready ## Bugs planted in the engine: each must be seen
 	. $(VENV)/bin/activate && maturin develop --quiet --release --locked --features faults
