@@ -25,7 +25,7 @@ use super::sync::{lock, try_lock};
 use super::transaction::{Transaction, WriteTransaction};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
-use crate::model::Opened;
+use crate::model::{Format, Opened};
 use crate::pending::{Cancel, Done, GiveUp, Pending, Work, patient};
 use crate::retention::Policy;
 
@@ -408,7 +408,7 @@ where
                     connection,
                     statements,
                     chunks: Chunks::new(connection),
-                    hidden: deletions::hidden(connection, shared.format())?,
+                    hidden: hidden_threads(connection, shared.format())?,
                 })?;
                 faults::trip(Fault::PanicInRead);
                 // What was read is read. In a damaged file even this can fail; the drop then ends it.
@@ -440,6 +440,14 @@ where
             None => elsewhere(done, run),
         }
         cancel
+    }
+}
+
+/// The threads that are being deleted. Where the page that names them is damaged, all else shall be readable.
+fn hidden_threads(connection: &Connection, format: Format) -> Result<Vec<String>> {
+    match deletions::hidden(connection, format) {
+        Err(error) if error.is_damage() => Ok(Vec::new()),
+        found => found,
     }
 }
 

@@ -106,8 +106,9 @@ fn number_of(connection: &Connection, thread_id: &str) -> Result<Option<i64>> {
         let mut statement = connection.prepare_cached(select)?;
         let mut rows = statement.query(params![thread_id, chunk::TAG])?;
         while let Some(found) = rows.next()? {
-            key.checkpoint_id = found.get(0)?;
-            let recipe = chunks::decode(row::bytes(found, 1)?, &key)?;
+            key.checkpoint_ns = found.get(0)?;
+            key.checkpoint_id = found.get(1)?;
+            let recipe = chunks::decode(row::bytes(found, 2)?, &key)?;
             if !recipe.ops.is_empty() {
                 return Ok(Some(recipe.thread_no));
             }
