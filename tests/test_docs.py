@@ -86,7 +86,7 @@ def public_callables() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in langgraph_checkpoint_rust.__all__:
         value = getattr(langgraph_checkpoint_rust, name)
-        if inspect.isclass(value):
+        if inspect.isclass(value) or inspect.isfunction(value):
             found[name] = value
     for saver in (RustSqliteSaver, AsyncRustSqliteSaver, SqliteSettings):
         for name, value in inspect.getmembers(saver):

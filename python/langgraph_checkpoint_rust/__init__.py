@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from langgraph_checkpoint_rust import _build, _fork, errors, recovery, reports
 from langgraph_checkpoint_rust._core import __version__
+from langgraph_checkpoint_rust._process import aclose_saver, close_saver, get_saver
 from langgraph_checkpoint_rust.aio import AsyncRustSqliteSaver
 from langgraph_checkpoint_rust.retention import RetentionPolicy, TimeToLive
 from langgraph_checkpoint_rust.serde import RustSerializer
@@ -31,7 +32,10 @@ __all__ = [
     "SqliteSettings",
     "TimeToLive",
     "__version__",
+    "aclose_saver",
+    "close_saver",
     "errors",
+    "get_saver",
     "recovery",
     "reports",
 ]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 
-from langgraph_checkpoint_rust import _bridge
+from langgraph_checkpoint_rust import _bridge, _process
 from langgraph_checkpoint_rust._core import after_fork_in_child, after_fork_in_parent, before_fork
 
 
 def _in_child() -> None:
     after_fork_in_child()
     _bridge.forget_loops()
+    _process.after_fork()
 
 
 def register() -> None:

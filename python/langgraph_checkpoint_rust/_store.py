@@ -79,6 +79,11 @@ class Store:
         return self._address is not None and self._address.path is None
 
     @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
     def backend(self) -> SqliteBackend:
         """The native backend.
 
