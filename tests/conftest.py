@@ -48,6 +48,7 @@ RUN_ONCE = {
     "test_examples.py",
     "test_foreign_sqlite.py",
     "test_golden_compact.py",
+    "test_inspection.py",
     "test_prune_ages.py",
     "test_serde_fuzz.py",
     "test_serde_messages.py",

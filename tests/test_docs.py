@@ -22,6 +22,7 @@ from langgraph_checkpoint_rust import (
     RustSqliteSaver,
     SqliteSettings,
     errors,
+    inspection,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,9 +61,9 @@ def test_an_example_of_the_readme_runs(number: int) -> None:
 
 def modules() -> Iterator[ModuleType]:
     yield langgraph_checkpoint_rust
-    for info in pkgutil.iter_modules(langgraph_checkpoint_rust.__path__):
-        if info.name != "_core":
-            yield importlib.import_module(f"langgraph_checkpoint_rust.{info.name}")
+    for info in pkgutil.walk_packages(langgraph_checkpoint_rust.__path__, "langgraph_checkpoint_rust."):
+        if not info.name.endswith(("._core", ".__main__")):
+            yield importlib.import_module(info.name)
 
 
 DOCTESTS = [found for module in modules() for found in doctest.DocTestFinder().find(module) if found.examples]
@@ -88,6 +89,10 @@ def public_callables() -> dict[str, Any]:
         value = getattr(langgraph_checkpoint_rust, name)
         if inspect.isclass(value) or inspect.isfunction(value):
             found[name] = value
+    for name in inspection.__all__:
+        value = getattr(inspection, name)
+        if inspect.isfunction(value):
+            found[f"inspection.{name}"] = value
     for saver in (RustSqliteSaver, AsyncRustSqliteSaver, SqliteSettings):
         for name, value in inspect.getmembers(saver):
             if name.startswith("_") or not getattr(value, "__module__", "").startswith("langgraph_ch"):
