@@ -22,6 +22,7 @@ from langgraph_checkpoint_rust import (
     RustSqliteSaver,
     SqliteSettings,
     errors,
+    fastapi,
     inspection,
 )
 
@@ -46,17 +47,22 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-README_EXAMPLES = blocks(README, "python")
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+EXAMPLES = {
+    f"{page.name}, example {number}": code
+    for page in PAGES
+    for number, code in enumerate(blocks(page.read_text(encoding="utf-8"), "python"))
+}
 
 
-def test_the_readme_has_examples() -> None:
-    assert len(README_EXAMPLES) >= 3
+def test_the_pages_have_examples() -> None:
+    assert len([name for name in EXAMPLES if name.startswith("README.md")]) >= 3
+    assert len([name for name in EXAMPLES if name.startswith("fastapi.md")]) >= 3
 
 
-@pytest.mark.parametrize("number", range(len(README_EXAMPLES)))
-def test_an_example_of_the_readme_runs(number: int) -> None:
-    code = compile(README_EXAMPLES[number], f"README.md, example {number}", "exec")
-    exec(code, {"__name__": "__main__"})  # noqa: S102
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_of_a_page_runs(name: str) -> None:
+    exec(compile(EXAMPLES[name], name, "exec"), {"__name__": "__main__"})  # noqa: S102
 
 
 def modules() -> Iterator[ModuleType]:
@@ -85,15 +91,16 @@ def test_an_example_of_a_docstring_runs(example: doctest.DocTest) -> None:
 
 def public_callables() -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name in langgraph_checkpoint_rust.__all__:
-        value = getattr(langgraph_checkpoint_rust, name)
-        if inspect.isclass(value) or inspect.isfunction(value):
-            found[name] = value
-    for name in inspection.__all__:
-        value = getattr(inspection, name)
-        if inspect.isfunction(value):
-            found[f"inspection.{name}"] = value
-    for saver in (RustSqliteSaver, AsyncRustSqliteSaver, SqliteSettings):
+    for module, prefix in (
+        (langgraph_checkpoint_rust, ""),
+        (fastapi, "fastapi."),
+        (inspection, "inspection."),
+    ):
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.isfunction(value) or (inspect.isclass(value) and module is not inspection):
+                found[prefix + name] = value
+    for saver in (RustSqliteSaver, AsyncRustSqliteSaver, SqliteSettings, fastapi.BackgroundRuns):
         for name, value in inspect.getmembers(saver):
             if name.startswith("_") or not getattr(value, "__module__", "").startswith("langgraph_ch"):
                 continue

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers import TASK, checkpoint_of, config_of, query, schema, start_python
+from helpers import TASK, Lock, checkpoint_of, config_of, query, schema, start_python
 
 from langgraph_checkpoint_rust import AsyncRustSqliteSaver, RustSqliteSaver
 from langgraph_checkpoint_rust.errors import LeaseHeldError, LeaseLostError
@@ -110,3 +110,43 @@ def test_an_interop_file_gets_the_table_with_the_first_lease(path: Path) -> None
 def test_a_wrong_ttl(path: Path, ttl: Any) -> None:
     with RustSqliteSaver(path) as saver, pytest.raises(ValueError, match="ttl must be"):
         saver.thread_lease("1", ttl)
+
+
+def test_a_cancelled_holder_gives_it_back(path: Path) -> None:
+    async def hold(saver: AsyncRustSqliteSaver) -> None:
+        async with saver.thread_lease("1", 60):
+            await asyncio.sleep(0)
+
+    async def is_held(saver: AsyncRustSqliteSaver) -> bool:
+        try:
+            await hold(saver)
+        except LeaseHeldError:
+            return True
+        return False
+
+    async def main() -> None:
+        async with AsyncRustSqliteSaver(path) as saver:
+            for turns in range(40):
+                task = asyncio.ensure_future(hold(saver))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait([task])
+                until = time.monotonic() + 10
+                while await is_held(saver):
+                    assert time.monotonic() < until
+
+    asyncio.run(main())
+
+
+def test_whoever_is_cancelled_as_the_file_is_locked_does_not_wait(path: Path) -> None:
+    async def main() -> None:
+        async with AsyncRustSqliteSaver(path) as saver:
+            await saver.setup()
+            with Lock(path, "BEGIN IMMEDIATE"), pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(saver.thread_lease("1", 60).__aenter__(), 0.1)
+                raise AssertionError("taken")
+            async with saver.thread_lease("1", 60):
+                pass
+
+    asyncio.run(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import uuid
 from typing import TYPE_CHECKING
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from langgraph_checkpoint_rust._bridge import Steps
     from langgraph_checkpoint_rust._store import Store
+
+_returning: set[asyncio.Task[None]] = set()
+"""An event loop has no strong references to its tasks."""
 
 _LONGEST = 365 * 24 * 60 * 60
 
@@ -97,11 +101,23 @@ class ThreadLease:
 
     async def __aenter__(self) -> Self:
         await self._store.resolve()
-        await arun(self._take())
+        try:
+            await arun(self._take())
+        except asyncio.CancelledError:
+            # It may have been taken all the same. Nobody waits for its way back: the file may be locked.
+            self._returned()
+            raise
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await arun(self._give_back())
+        await asyncio.shield(self._returned())
+
+    def _returned(self) -> asyncio.Task[None]:
+        """Gives the lease back, whatever cancels the caller; if that fails, it expires."""
+        task = asyncio.get_running_loop().create_task(arun(self._give_back()))
+        _returning.add(task)
+        task.add_done_callback(_returning.discard)
+        return task
 
     @property
     def _store(self) -> Store:
