@@ -8,6 +8,7 @@ mod chunk;
 pub mod error;
 #[doc(hidden)]
 pub mod faults;
+pub mod metrics;
 pub mod model;
 mod msgpack;
 pub mod notice;

@@ -222,6 +222,17 @@ def test_what_the_floor_skips_exists() -> None:
         assert f"def {test}(" in text or f"{test} = " in text or f"{test}: " in text, name
 
 
+def test_the_verbs_of_savers_go_through_one_place() -> None:
+    """Where they are counted, retried and mirrored; `recover` has no saver."""
+    package = ROOT / "python/langgraph_checkpoint_rust"
+    past = [
+        path.name
+        for path in package.rglob("*.py")
+        if re.search(r"_bridge import .*\b(?:run|arun)\b|_bridge\.a?run\(", path.read_text(encoding="utf-8"))
+    ]
+    assert sorted(past) == ["_runner.py", "recovery.py"]
+
+
 def test_a_verb_has_one_name_everywhere() -> None:
     trait = (ROOT / "src/backend.rs").read_text(encoding="utf-8")
     rust = set(re.findall(r"^    fn (\w+)\(", trait, re.MULTILINE))

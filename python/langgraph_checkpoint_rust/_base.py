@@ -5,6 +5,7 @@ from __future__ import annotations
 from langgraph_checkpoint_rust._formats import FormatVerbs
 from langgraph_checkpoint_rust._leases import LeaseVerbs
 from langgraph_checkpoint_rust._listing import ListingVerbs
+from langgraph_checkpoint_rust._metrics import MetricsVerbs
 from langgraph_checkpoint_rust._reads import ReadVerbs
 from langgraph_checkpoint_rust._repairs import RepairVerbs
 from langgraph_checkpoint_rust._retention import RetentionVerbs
@@ -21,5 +22,6 @@ class SqliteSaverBase(
     TransferVerbs,
     RetentionVerbs,
     LeaseVerbs,
+    MetricsVerbs,
 ):
     """The verbs. Not used by itself: see `RustSqliteSaver` and `AsyncRustSqliteSaver`."""

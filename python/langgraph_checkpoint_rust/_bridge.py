@@ -1,7 +1,8 @@
 """Carries out the calls of a verb: in place, or each one hop off the event loop.
 
 A verb is a generator. What it does between two `yield`s is Python work on the caller's objects, in
-the caller's thread and context; each `yield` gives a native call that is ready to be carried out.
+the caller's thread and context; each `yield` gives a native call that is ready to be carried out, or a pause.
+What a call raises is raised at its `yield`, as in a coroutine.
 
 Per awaited call that does next to nothing, on asyncio: 22 µs; `run_in_executor` 54; a Python thread with a
 queue and `call_soon_threadsafe` 33. 64 small writes at once: 18, 48 and 34 each, since they share commits
@@ -13,33 +14,56 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import time
 import weakref
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from langgraph_checkpoint_rust._core import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from langgraph_checkpoint_rust._core import Call
+    from langgraph_checkpoint_rust._core import Call, Meter
 
-    Steps = Generator[Call, Any, "T"]
+    Steps = Generator[Call | "Pause", Any, "T"]
 
 T = TypeVar("T")
 
 
-def run(steps: Steps[T]) -> T:
-    """Runs a verb in the calling thread, with the GIL released while it waits."""
+class Pause(NamedTuple):
+    """Seconds in which a verb does nothing. Ctrl-C and cancellation end it."""
+
+    seconds: float
+
+
+def run(steps: Steps[T], meter: Meter | None = None) -> T:
+    """Runs a verb in the calling thread, with the GIL released while it waits.
+
+    Args:
+        steps: The verb.
+        meter: What counts the bytes that go in and out.
+    """
     try:
         call = next(steps)
         while True:
-            call = steps.send(call.wait())
+            try:
+                if isinstance(call, Pause):
+                    time.sleep(call.seconds)
+                    answer = None
+                else:
+                    answer = call.wait()
+                    if meter is not None:
+                        meter.moved(call)
+            except BaseException as error:  # noqa: BLE001, PERF203 - it is the verb's to handle
+                call = steps.throw(error)
+            else:
+                call = steps.send(answer)
     except StopIteration as stop:
         result: T = stop.value
         return result
 
 
-async def arun(steps: Steps[T]) -> T:
+async def arun(steps: Steps[T], meter: Meter | None = None) -> T:
     """Runs a verb from a coroutine of any event loop; threads of the native half do the waiting.
 
     Cancellation withdraws a write that did not begin and lets one that did finish: it is stored or
@@ -49,7 +73,18 @@ async def arun(steps: Steps[T]) -> T:
     try:
         call = next(steps)
         while True:
-            call = steps.send(await _line_of(loop).call(call))
+            try:
+                if isinstance(call, Pause):
+                    await asyncio.sleep(call.seconds)
+                    answer = None
+                else:
+                    answer = await _line_of(loop).call(call)
+                    if meter is not None:
+                        meter.moved(call)
+            except BaseException as error:  # noqa: BLE001, PERF203 - it is the verb's to handle
+                call = steps.throw(error)
+            else:
+                call = steps.send(answer)
     except StopIteration as stop:
         result: T = stop.value
         return result

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langgraph_checkpoint_rust import _config
-from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._saver import Saver
 from langgraph_checkpoint_rust.reports import EraseReport
 
@@ -46,12 +45,11 @@ class DeletionVerbs(Saver):
             >>> from langgraph_checkpoint_rust import RustSqliteSaver
             >>> RustSqliteSaver(":memory:").delete_thread("1")
         """
-        run(self._delete_thread(thread_id))
+        self._run(self._delete_thread(thread_id))
 
     async def adelete_thread(self, thread_id: str) -> None:
         """As `delete_thread`."""
-        await self._store.resolve()
-        await arun(self._delete_thread(thread_id))
+        await self._arun(self._delete_thread(thread_id))
 
     def _delete_thread(self, thread_id: str) -> Steps[None]:
         yield from self._open()
@@ -77,14 +75,13 @@ class DeletionVerbs(Saver):
             1 2
             2 2
         """
-        run(self._delete_threads(thread_ids, progress))
+        self._run(self._delete_threads(thread_ids, progress))
 
     async def adelete_threads(
         self, thread_ids: Sequence[str], *, progress: Callable[[int, int], object] | None = None
     ) -> None:
         """As `delete_threads`."""
-        await self._store.resolve()
-        await arun(self._delete_threads(thread_ids, progress))
+        await self._arun(self._delete_threads(thread_ids, progress))
 
     def _delete_threads(
         self, thread_ids: Sequence[str], progress: Callable[[int, int], object] | None
@@ -119,12 +116,11 @@ class DeletionVerbs(Saver):
             >>> receipt.checkpoints, receipt.wal_emptied
             (1, True)
         """
-        return run(self._erase_thread(thread_id))
+        return self._run(self._erase_thread(thread_id))
 
     async def aerase_thread(self, thread_id: str) -> EraseReport:
         """As `erase_thread`."""
-        await self._store.resolve()
-        return await arun(self._erase_thread(thread_id))
+        return await self._arun(self._erase_thread(thread_id))
 
     def _erase_thread(self, thread_id: str) -> Steps[EraseReport]:
         yield from self._open()

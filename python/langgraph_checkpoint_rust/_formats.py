@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._deletion import finish_deletions
 from langgraph_checkpoint_rust._maintenance import MaintenanceVerbs
 from langgraph_checkpoint_rust._threads import ThreadVerbs
@@ -70,14 +69,14 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
             'compact'
         """
         self._begin(backup)
-        run(self._convert("compact", progress, vacuum=vacuum))
+        self._run(self._convert("compact", progress, vacuum=vacuum), "upgrade")
 
     async def aupgrade(
         self, *, backup: str | Path | None = None, vacuum: bool = True, progress: Progress = None
     ) -> None:
         """As `upgrade`."""
         await self._abegin(backup)
-        await arun(self._convert("compact", progress, vacuum=vacuum))
+        await self._arun(self._convert("compact", progress, vacuum=vacuum), "upgrade")
 
     def downgrade(self, *, backup: str | Path | None = None, progress: Progress = None) -> None:
         """Converts the file to the format of `langgraph-checkpoint-sqlite`, row for row as it writes them.
@@ -102,22 +101,21 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
             'interop'
         """
         self._begin(backup)
-        run(self._convert("interop", progress))
+        self._run(self._convert("interop", progress), "downgrade")
 
     async def adowngrade(self, *, backup: str | Path | None = None, progress: Progress = None) -> None:
         """As `downgrade`."""
         await self._abegin(backup)
-        await arun(self._convert("interop", progress))
+        await self._arun(self._convert("interop", progress), "downgrade")
 
     def _begin(self, backup: str | Path | None) -> None:
-        run(self._open())
+        self._run_part(self._open())
         self._check_space()
         if backup is not None:
             self.backup(backup)
 
     async def _abegin(self, backup: str | Path | None) -> None:
-        await self._store.resolve()
-        await arun(self._open())
+        await self._arun_part(self._open())
         self._check_space()
         if backup is not None:
             await self.abackup(backup)
@@ -172,14 +170,13 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
             >>> RustSqliteSaver(":memory:").compact()["chunks"]
             0
         """
-        return run(self._compact(full, progress))
+        return self._run(self._compact(full, progress))
 
     async def acompact(
         self, *, full: bool = False, progress: Callable[[int], object] | None = None
     ) -> Compacted:
         """As `compact`."""
-        await self._store.resolve()
-        return await arun(self._compact(full, progress))
+        return await self._arun(self._compact(full, progress))
 
     def _compact(self, full: bool, progress: Callable[[int], object] | None) -> Steps[Compacted]:
         yield from self._open()

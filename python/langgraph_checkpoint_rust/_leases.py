@@ -7,7 +7,6 @@ import math
 import uuid
 from typing import TYPE_CHECKING
 
-from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._saver import Saver
 from langgraph_checkpoint_rust.errors import LeaseHeldError, LeaseLostError
 
@@ -86,23 +85,23 @@ class ThreadLease:
             >>> with RustSqliteSaver(":memory:").thread_lease("1", ttl=1) as lease:
             ...     lease.renew()
         """
-        run(self._renew())
+        self._store.runner.run(self._renew(), "renew_lease")
 
     async def arenew(self) -> None:
         """As `renew`."""
-        await arun(self._renew())
+        await self._store.runner.arun(self._renew(), "renew_lease")
 
     def __enter__(self) -> Self:
-        run(self._take())
+        self._store.runner.run(self._take(), "acquire_lease")
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        run(self._give_back())
+        self._store.runner.run(self._give_back(), "release_lease")
 
     async def __aenter__(self) -> Self:
         await self._store.resolve()
         try:
-            await arun(self._take())
+            await self._store.runner.arun(self._take(), "acquire_lease")
         except asyncio.CancelledError:
             # It may have been taken all the same. Nobody waits for its way back: the file may be locked.
             self._returned()
@@ -114,7 +113,8 @@ class ThreadLease:
 
     def _returned(self) -> asyncio.Task[None]:
         """Gives the lease back, whatever cancels the caller; if that fails, it expires."""
-        task = asyncio.get_running_loop().create_task(arun(self._give_back()))
+        steps = self._store.runner.arun(self._give_back(), "release_lease")
+        task = asyncio.get_running_loop().create_task(steps)
         _returning.add(task)
         task.add_done_callback(_returning.discard)
         return task

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 from langgraph_checkpoint_rust import _config
-from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._saver import Saver
 from langgraph_checkpoint_rust.reports import ChannelValue, Thread, ThreadPage
 
@@ -78,7 +77,7 @@ class ListingVerbs(Saver):
             >>> [(thread.thread_id, thread.status) for thread in saver.list_threads(order_by="thread_id")]
             [('a', 'done'), ('b', 'done')]
         """
-        return run(self._list_threads(_selected(filter, status, archived, order_by), limit, cursor))
+        return self._run(self._list_threads(_selected(filter, status, archived, order_by), limit, cursor))
 
     async def alist_threads(
         self,
@@ -91,8 +90,9 @@ class ListingVerbs(Saver):
         cursor: str | None = None,
     ) -> ThreadPage:
         """As `list_threads`."""
-        await self._store.resolve()
-        return await arun(self._list_threads(_selected(filter, status, archived, order_by), limit, cursor))
+        return await self._arun(
+            self._list_threads(_selected(filter, status, archived, order_by), limit, cursor)
+        )
 
     def _list_threads(self, selected: ThreadFilter, limit: Any, cursor: str | None) -> Steps[ThreadPage]:
         if not isinstance(limit, int) or limit < 1:
@@ -129,7 +129,7 @@ class ListingVerbs(Saver):
             >>> RustSqliteSaver(":memory:").count_threads(status="interrupted")
             0
         """
-        return run(self._count_threads(filter, status, archived))
+        return self._run(self._count_threads(filter, status, archived))
 
     async def acount_threads(
         self,
@@ -139,8 +139,7 @@ class ListingVerbs(Saver):
         archived: bool | None = False,
     ) -> int:
         """As `count_threads`."""
-        await self._store.resolve()
-        return await arun(self._count_threads(filter, status, archived))
+        return await self._arun(self._count_threads(filter, status, archived))
 
     def _count_threads(self, filter_: Any, status: Any, archived: bool | None) -> Steps[int]:
         selected = _selected(filter_, status, archived, "updated")
@@ -162,12 +161,11 @@ class ListingVerbs(Saver):
             >>> RustSqliteSaver(":memory:").get_thread("1") is None
             True
         """
-        return run(self._get_thread(thread_id))
+        return self._run(self._get_thread(thread_id))
 
     async def aget_thread(self, thread_id: str) -> Thread | None:
         """As `get_thread`."""
-        await self._store.resolve()
-        return await arun(self._get_thread(thread_id))
+        return await self._arun(self._get_thread(thread_id))
 
     def _get_thread(self, thread_id: str) -> Steps[Thread | None]:
         yield from self._open()
@@ -197,14 +195,13 @@ class ListingVerbs(Saver):
             >>> saver.list_threads(filter={"user": "ada"}).threads[0].title
             'Trip to Rome'
         """
-        run(self._set_thread(thread_id, title, metadata))
+        self._run(self._set_thread(thread_id, title, metadata))
 
     async def aset_thread(
         self, thread_id: str, *, title: str | None = None, metadata: Mapping[str, Any] | None = None
     ) -> None:
         """As `set_thread`."""
-        await self._store.resolve()
-        await arun(self._set_thread(thread_id, title, metadata))
+        await self._arun(self._set_thread(thread_id, title, metadata))
 
     def _set_thread(self, thread_id: str, title: str | None, metadata: Any) -> Steps[None]:
         if metadata is not None and not isinstance(metadata, Mapping):
@@ -229,12 +226,11 @@ class ListingVerbs(Saver):
             >>> saver.count_threads(), saver.count_threads(archived=True)
             (0, 1)
         """
-        run(self._archive_thread(thread_id))
+        self._run(self._archive_thread(thread_id))
 
     async def aarchive_thread(self, thread_id: str) -> None:
         """As `archive_thread`."""
-        await self._store.resolve()
-        await arun(self._archive_thread(thread_id))
+        await self._arun(self._archive_thread(thread_id))
 
     def _archive_thread(self, thread_id: str) -> Steps[None]:
         yield from self._open()
@@ -250,12 +246,11 @@ class ListingVerbs(Saver):
             >>> from langgraph_checkpoint_rust import RustSqliteSaver
             >>> RustSqliteSaver(":memory:").unarchive_thread("1")
         """
-        run(self._unarchive_thread(thread_id))
+        self._run(self._unarchive_thread(thread_id))
 
     async def aunarchive_thread(self, thread_id: str) -> None:
         """As `unarchive_thread`."""
-        await self._store.resolve()
-        await arun(self._unarchive_thread(thread_id))
+        await self._arun(self._unarchive_thread(thread_id))
 
     def _unarchive_thread(self, thread_id: str) -> Steps[None]:
         yield from self._open()
@@ -299,7 +294,7 @@ class ListingVerbs(Saver):
         """
         left, before, more = _config.limit(limit), None, True
         while more and left != 0:
-            page, before = run(self._history(thread_id, checkpoint_ns, channel, before, left))
+            page, before = self._run(self._history(thread_id, checkpoint_ns, channel, before, left))
             more = before is not None
             left = None if left is None else left - len(page)
             for entry in page:
@@ -318,7 +313,7 @@ class ListingVerbs(Saver):
         await self._store.resolve()
         left, before, more = _config.limit(limit), None, True
         while more and left != 0:
-            page, before = await arun(self._history(thread_id, checkpoint_ns, channel, before, left))
+            page, before = await self._arun(self._history(thread_id, checkpoint_ns, channel, before, left))
             more = before is not None
             left = None if left is None else left - len(page)
             for entry in page:

@@ -10,7 +10,6 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._saver import Saver
 from langgraph_checkpoint_rust.errors import DatabaseCorruptError
 from langgraph_checkpoint_rust.reports import CopyReport, Finding, VerifyReport
@@ -56,14 +55,13 @@ class MaintenanceVerbs(Saver):
             >>> report.bytes == report.pages * 4096
             True
         """
-        run(self._open())
-        return _carry_out(self._store.backend.backup(os.fspath(path)), progress)
+        self._run_part(self._open())
+        return self._carry_out("backup", self._store.backend.backup(os.fspath(path)), progress)
 
     async def abackup(self, path: StrPath, *, progress: Progress = None) -> CopyReport:
         """As `backup`. `progress` is called in the awaiting task; a cancelled backup leaves no file."""
-        await self._store.resolve()
-        await arun(self._open())
-        return await _acarry_out(self._store.backend.backup(os.fspath(path)), progress)
+        await self._arun_part(self._open())
+        return await self._acarry_out("backup", self._store.backend.backup(os.fspath(path)), progress)
 
     def restore(self, path: StrPath, *, progress: Progress = None) -> CopyReport:
         """Replaces all that the database holds by what a backup holds, in place and all at once.
@@ -92,12 +90,26 @@ class MaintenanceVerbs(Saver):
             ...     saver.restore("backup.db").pages == made.pages
             True
         """
-        return _carry_out(self._store.backend.restore(os.fspath(path)), progress)
+        return self._carry_out("restore", self._store.backend.restore(os.fspath(path)), progress)
 
     async def arestore(self, path: StrPath, *, progress: Progress = None) -> CopyReport:
         """As `restore`. `progress` is called in the awaiting task."""
         await self._store.resolve()
-        return await _acarry_out(self._store.backend.restore(os.fspath(path)), progress)
+        return await self._acarry_out("restore", self._store.backend.restore(os.fspath(path)), progress)
+
+    def _carry_out(self, verb: str, copying: Copying, progress: Progress) -> CopyReport:
+        try:
+            return self._run(_copied(copying, progress), verb)
+        except BaseException:
+            self._run_part(_abandoned(copying))
+            raise
+
+    async def _acarry_out(self, verb: str, copying: Copying, progress: Progress) -> CopyReport:
+        try:
+            return await self._arun(_copied(copying, progress), verb)
+        except BaseException:
+            await asyncio.shield(self._arun_part(_abandoned(copying)))
+            raise
 
     def verify(self, *, progress: Callable[[int], object] | None = None) -> VerifyReport:
         """Reads all that is stored to its end, without importing a class, and runs SQLite's own check.
@@ -118,12 +130,11 @@ class MaintenanceVerbs(Saver):
             >>> RustSqliteSaver(":memory:").verify().is_ok
             True
         """
-        return run(self._verify(progress))
+        return self._run(self._verify(progress))
 
     async def averify(self, *, progress: Callable[[int], object] | None = None) -> VerifyReport:
         """As `verify`."""
-        await self._store.resolve()
-        return await arun(self._verify(progress))
+        return await self._arun(self._verify(progress))
 
     def _verify(self, progress: Callable[[int], object] | None) -> Steps[VerifyReport]:
         yield from self._open()
@@ -184,22 +195,6 @@ class MaintenanceVerbs(Saver):
             if not any(known.thread_id == thread_id for known in damaged):
                 damaged.append(Finding(thread_id, "", "", str(error)))
             return 0
-
-
-def _carry_out(copying: Copying, progress: Progress) -> CopyReport:
-    try:
-        return run(_copied(copying, progress))
-    except BaseException:
-        run(_abandoned(copying))
-        raise
-
-
-async def _acarry_out(copying: Copying, progress: Progress) -> CopyReport:
-    try:
-        return await arun(_copied(copying, progress))
-    except BaseException:
-        await asyncio.shield(arun(_abandoned(copying)))
-        raise
 
 
 def _abandoned(copying: Copying) -> Steps[None]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langgraph_checkpoint_rust import _config, _tuples
-from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._pages import Pages
 from langgraph_checkpoint_rust._saver import Saver
 
@@ -43,12 +42,11 @@ class ReadVerbs(Saver):
             >>> RustSqliteSaver(":memory:").get_tuple({"configurable": {"thread_id": "1"}}) is None
             True
         """
-        return run(self._get_tuple(config))
+        return self._run(self._get_tuple(config))
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As `get_tuple`."""
-        await self._store.resolve()
-        return await arun(self._get_tuple(config))
+        return await self._arun(self._get_tuple(config))
 
     def _get_tuple(self, config: Any) -> Steps[CheckpointTuple | None]:
         checkpoint_id = _config.checkpoint_id(config)
@@ -101,9 +99,9 @@ class ReadVerbs(Saver):
         """
         pages = Pages(config, filter, before, limit)
         while pages.more:
-            rows = run(self._page(pages))
+            rows = self._run(self._page(pages), "list")
             for index, row in enumerate(rows):
-                yield run(self._listed(rows, index, row, pages))
+                yield self._run_part(self._listed(rows, index, row, pages))
 
     async def alist(
         self,
@@ -117,9 +115,9 @@ class ReadVerbs(Saver):
         await self._store.resolve()
         pages = Pages(config, filter, before, limit)
         while pages.more:
-            rows = await arun(self._page(pages))
+            rows = await self._arun(self._page(pages), "list")
             for index, row in enumerate(rows):
-                yield await arun(self._listed(rows, index, row, pages))
+                yield await self._arun_part(self._listed(rows, index, row, pages))
 
     def _page(self, pages: Pages) -> Steps[Any]:
         yield from self._open()
@@ -165,14 +163,13 @@ class ReadVerbs(Saver):
             >>> saver.get_delta_channel_history(config=config, channels=["messages"])
             {'messages': {'writes': []}}
         """
-        return run(self._get_delta_channel_history(config, channels))
+        return self._run(self._get_delta_channel_history(config, channels))
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """As `get_delta_channel_history`."""
-        await self._store.resolve()
-        return await arun(self._get_delta_channel_history(config, channels))
+        return await self._arun(self._get_delta_channel_history(config, channels))
 
     def _get_delta_channel_history(
         self, config: Any, channels: Sequence[str]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._deletion import finish_deletions
 from langgraph_checkpoint_rust._maintenance import MaintenanceVerbs
 from langgraph_checkpoint_rust._threads import ThreadVerbs
@@ -46,12 +45,11 @@ class RepairVerbs(MaintenanceVerbs, ThreadVerbs):
             >>> RustSqliteSaver(":memory:").repair()
             RepairReport(chunks=0, writes=0, threads=0, unread_threads=())
         """
-        return run(self._repair(progress))
+        return self._run(self._repair(progress))
 
     async def arepair(self, *, progress: Callable[[int], object] | None = None) -> RepairReport:
         """As `repair`."""
-        await self._store.resolve()
-        return await arun(self._repair(progress))
+        return await self._arun(self._repair(progress))
 
     def _repair(self, progress: Callable[[int], object] | None) -> Steps[RepairReport]:
         yield from self._open()

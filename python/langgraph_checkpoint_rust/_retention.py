@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._core import ShapeBook
 from langgraph_checkpoint_rust._saver import Saver
 from langgraph_checkpoint_rust.reports import RetentionReport, ThreadOutcome
@@ -47,14 +46,13 @@ class RetentionVerbs(Saver):
             >>> RustSqliteSaver(":memory:").apply_retention(RetentionPolicy(keep_last=20)).checkpoints
             0
         """
-        return run(self._apply_retention(policy, dry_run))
+        return self._run(self._apply_retention(policy, dry_run))
 
     async def aapply_retention(
         self, policy: RetentionPolicy | None = None, *, dry_run: bool = True
     ) -> RetentionReport:
         """As `apply_retention`."""
-        await self._store.resolve()
-        return await arun(self._apply_retention(policy, dry_run))
+        return await self._arun(self._apply_retention(policy, dry_run))
 
     def _apply_retention(self, policy: RetentionPolicy | None, dry_run: bool) -> Steps[RetentionReport]:
         argument = None if policy is None else policy_of(policy, self._store.ttl)
@@ -89,12 +87,13 @@ class RetentionVerbs(Saver):
             >>> from langgraph_checkpoint_rust import RustSqliteSaver
             >>> RustSqliteSaver(":memory:").set_ttl("1", 60)
         """
-        run(self._set_term(thread_id, "ttl", minutes_to_milliseconds("minutes", minutes)))
+        self._run(self._set_term(thread_id, "ttl", minutes_to_milliseconds("minutes", minutes)), "set_ttl")
 
     async def aset_ttl(self, thread_id: str, minutes: float | None) -> None:
         """As `set_ttl`."""
-        await self._store.resolve()
-        await arun(self._set_term(thread_id, "ttl", minutes_to_milliseconds("minutes", minutes)))
+        await self._arun(
+            self._set_term(thread_id, "ttl", minutes_to_milliseconds("minutes", minutes)), "set_ttl"
+        )
 
     def pin_thread(self, thread_id: str) -> None:
         """Keeps a thread, with all its history, from every policy and time to live.
@@ -106,12 +105,11 @@ class RetentionVerbs(Saver):
             >>> from langgraph_checkpoint_rust import RustSqliteSaver
             >>> RustSqliteSaver(":memory:").pin_thread("1")
         """
-        run(self._set_term(thread_id, "pinned", 1))
+        self._run(self._set_term(thread_id, "pinned", 1), "pin_thread")
 
     async def apin_thread(self, thread_id: str) -> None:
         """As `pin_thread`."""
-        await self._store.resolve()
-        await arun(self._set_term(thread_id, "pinned", 1))
+        await self._arun(self._set_term(thread_id, "pinned", 1), "pin_thread")
 
     def unpin_thread(self, thread_id: str) -> None:
         """Lets policies and times to live apply to a thread again.
@@ -123,12 +121,11 @@ class RetentionVerbs(Saver):
             >>> from langgraph_checkpoint_rust import RustSqliteSaver
             >>> RustSqliteSaver(":memory:").unpin_thread("1")
         """
-        run(self._set_term(thread_id, "pinned", None))
+        self._run(self._set_term(thread_id, "pinned", None), "unpin_thread")
 
     async def aunpin_thread(self, thread_id: str) -> None:
         """As `unpin_thread`."""
-        await self._store.resolve()
-        await arun(self._set_term(thread_id, "pinned", None))
+        await self._arun(self._set_term(thread_id, "pinned", None), "unpin_thread")
 
     def _set_term(self, thread_id: str, term: Literal["pinned", "ttl"], value: int | None) -> Steps[None]:
         yield from self._open()

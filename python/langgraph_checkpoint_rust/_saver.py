@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph_checkpoint_rust import _serialize, _storage
-from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._core import ShapeBook
 from langgraph_checkpoint_rust._store import Store
 from langgraph_checkpoint_rust.serde import RustSerializer
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from langgraph_checkpoint_rust._bridge import Steps
     from langgraph_checkpoint_rust._rows import TypedData
     from langgraph_checkpoint_rust.retention import RetentionPolicy, TimeToLive
+
+T = TypeVar("T")
 
 _PATH_VARIABLE = "CHECKPOINTS_DB_PATH"
 _UPSTREAM_ATTRIBUTES = {
@@ -154,7 +155,7 @@ class Saver(BaseCheckpointSaver[str]):
             >>> RustSqliteSaver(":memory:").format
             'compact'
         """
-        return run(self._format())
+        return self._run(self._format())
 
     def _format(self) -> Steps[str]:
         yield from self._open()
@@ -177,8 +178,10 @@ class Saver(BaseCheckpointSaver[str]):
         Returns:
             Without arguments, of all savers of the file in this process: `writer`: `groups` and `jobs`
             committed, `largest_group` in jobs, `void_groups` that SQLite rolled back whole, jobs `queued`
-            now, `lock_waits` for other processes. `readers`: connections `open` and `idle`, and `size`, the
-            most. `wal`: its `bytes`; its `pages` and `checkpointed_pages` at the last checkpoint;
+            now, `lock_waits` for other processes. `readers`: connections `open` and `idle`, `size`, the
+            most, and calls that had to wait: `waits`, `timeouts` of them, `waited_seconds`. `cache` of what
+            was stored last: puts that found it (`hits`) or not (`misses`), `entries`, `bytes`. `wal`: its
+            `bytes`; its `pages` and `checkpointed_pages` at the last checkpoint;
             `checkpoints` run, and those that a reader of another process `blocked`. `retention`: `runs` of
             this saver's policy, `threads` deleted, `checkpoints`, `writes` and `bytes` that went, threads
             `skipped` since only their serializer can read them, and runs that `failed`. `lock_guard`: its
@@ -196,13 +199,13 @@ class Saver(BaseCheckpointSaver[str]):
             >>> from langgraph_checkpoint_rust import RustSqliteSaver
             >>> saver = RustSqliteSaver(":memory:")
             >>> sorted(saver.stats())
-            ['lock_guard', 'readers', 'retention', 'wal', 'writer']
+            ['cache', 'lock_guard', 'readers', 'retention', 'wal', 'writer']
             >>> saver.stats(by="channel")["stored_bytes"]
             0
         """
         if thread_id is None and by is None:
             return self._store.backend.stats()
-        return run(self._storage(thread_id))
+        return self._run(self._storage(thread_id), "stats")
 
     async def astats(
         self, thread_id: str | None = None, *, by: Literal["channel"] | None = None
@@ -211,7 +214,7 @@ class Saver(BaseCheckpointSaver[str]):
         await self._store.resolve()
         if thread_id is None and by is None:
             return self._store.backend.stats()
-        return await arun(self._storage(thread_id))
+        return await self._arun(self._storage(thread_id), "stats")
 
     def _storage(self, thread_id: str | None) -> Steps[dict[str, Any]]:
         yield from self._open()
@@ -284,6 +287,24 @@ class Saver(BaseCheckpointSaver[str]):
         advice = _UPSTREAM_ATTRIBUTES.get(name)
         message = f"{type(self).__name__!r} object has no attribute {name!r}"
         raise AttributeError(f"{message}: {advice}" if advice else message)
+
+    def _run(self, steps: Steps[T], verb: str | None = None) -> T:
+        """Carries out a verb, named if its steps have another name."""
+        return self._store.runner.run(steps, verb)
+
+    async def _arun(self, steps: Steps[T], verb: str | None = None) -> T:
+        if not self._store.is_resolved:
+            await self._store.resolve()
+        return await self._store.runner.arun(steps, verb)
+
+    def _run_part(self, steps: Steps[T]) -> T:
+        """Carries out a part of a verb that is not counted by itself."""
+        return self._store.runner.run_part(steps)
+
+    async def _arun_part(self, steps: Steps[T]) -> T:
+        if not self._store.is_resolved:
+            await self._store.resolve()
+        return await self._store.runner.arun_part(steps)
 
     def _open(self) -> Steps[None]:
         if not self._store.is_open:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph_checkpoint_rust import _address
 from langgraph_checkpoint_rust._core import SqliteBackend
+from langgraph_checkpoint_rust._runner import Runner
 from langgraph_checkpoint_rust.errors import SaverClosedError
 from langgraph_checkpoint_rust.retention import minutes_to_milliseconds, policy_of
 
@@ -44,6 +45,7 @@ class Store:
         self.ttl = ttl
         self._policy = policy_of(retention, ttl)
         self._refreshed: dict[str, float] = {}
+        self.runner = Runner()
         self.is_open = False
         self.format: str = settings.format
         self.leases: dict[str, str] = {}
@@ -99,6 +101,11 @@ class Store:
             "a saver made from an aiosqlite connection learns its file in the first async verb: "
             "await one (such as aget_tuple) before sync verbs, or pass the path instead"
         )
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether the file is known, or never will be."""
+        return self._unresolved is None
 
     async def resolve(self) -> None:
         """Learns the file of an `aiosqlite` connection; does nothing for any other."""

@@ -9,7 +9,6 @@ import time
 from typing import TYPE_CHECKING
 
 from langgraph_checkpoint_rust import _config
-from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._deletion import DeletionVerbs, finish_deletions
 from langgraph_checkpoint_rust.reports import PruneReport
 
@@ -49,12 +48,11 @@ class ThreadVerbs(DeletionVerbs):
             >>> from langgraph_checkpoint_rust import RustSqliteSaver
             >>> RustSqliteSaver(":memory:").delete_for_runs(["run-1"])
         """
-        run(self._delete_for_runs(run_ids))
+        self._run(self._delete_for_runs(run_ids))
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """As `delete_for_runs`."""
-        await self._store.resolve()
-        await arun(self._delete_for_runs(run_ids))
+        await self._arun(self._delete_for_runs(run_ids))
 
     def _delete_for_runs(self, run_ids: Sequence[str]) -> Steps[None]:
         texts = _config.texts("run_ids", run_ids)
@@ -94,7 +92,7 @@ class ThreadVerbs(DeletionVerbs):
             >>> from langgraph_checkpoint_rust import RustSqliteSaver
             >>> RustSqliteSaver(":memory:").copy_thread("1", "2", last=10, on_existing="refuse")
         """
-        run(self._copy_thread(source_thread_id, target_thread_id, up_to, last, on_existing))
+        self._run(self._copy_thread(source_thread_id, target_thread_id, up_to, last, on_existing))
 
     async def acopy_thread(
         self,
@@ -106,8 +104,7 @@ class ThreadVerbs(DeletionVerbs):
         on_existing: str = "merge",
     ) -> None:
         """As `copy_thread`."""
-        await self._store.resolve()
-        await arun(self._copy_thread(source_thread_id, target_thread_id, up_to, last, on_existing))
+        await self._arun(self._copy_thread(source_thread_id, target_thread_id, up_to, last, on_existing))
 
     def _copy_thread(
         self,
@@ -184,7 +181,7 @@ class ThreadVerbs(DeletionVerbs):
             >>> saver.prune(["1"], keep_last=20, older_than=timedelta(days=30), dry_run=True)
             PruneReport(threads=0, checkpoints=0, writes=0, bytes=0)
         """
-        return run(self._prune(thread_ids, _keep_of(strategy, keep_last, older_than), dry_run))
+        return self._run(self._prune(thread_ids, _keep_of(strategy, keep_last, older_than), dry_run))
 
     async def aprune(  # type: ignore[override]
         self,
@@ -196,8 +193,7 @@ class ThreadVerbs(DeletionVerbs):
         dry_run: bool = False,
     ) -> PruneReport:
         """As `prune`."""
-        await self._store.resolve()
-        return await arun(self._prune(thread_ids, _keep_of(strategy, keep_last, older_than), dry_run))
+        return await self._arun(self._prune(thread_ids, _keep_of(strategy, keep_last, older_than), dry_run))
 
     def _prune(self, thread_ids: Sequence[str], keep: Keep, dry_run: bool) -> Steps[PruneReport]:
         report = PruneReport()

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.base import WRITES_IDX_MAP
 
 from langgraph_checkpoint_rust import _metadata, _serialize
-from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._config import texts
 from langgraph_checkpoint_rust._core import SqliteBackend
 from langgraph_checkpoint_rust._deletion import deleted, storing
@@ -78,13 +77,13 @@ class TransferVerbs(Saver):
             1
         """
         with _NewFile(path, self.settings) as target:
-            return run(self._export_thread(str(thread_id), target))
+            return self._run(self._export_thread(str(thread_id), target))
 
     async def aexport_thread(self, thread_id: str, path: StrPath) -> TransferReport:
         """As `export_thread`."""
         await self._store.resolve()
         async with _NewFile(path, self.settings) as target:
-            return await arun(self._export_thread(str(thread_id), target))
+            return await self._arun(self._export_thread(str(thread_id), target))
 
     def _export_thread(self, thread_id: str, target: SqliteBackend) -> Steps[TransferReport]:
         yield from self._open()
@@ -126,11 +125,11 @@ class TransferVerbs(Saver):
         """
         source = _imported_file(path, on_existing, self.settings)
         try:
-            found, target = run(self._prepare_import(source, thread_id, on_existing))
+            found, target = self._run_part(self._prepare_import(source, thread_id, on_existing))
             try:
-                return run(_transferred(source, found, self._store.backend, target))
+                return self._run(_transferred(source, found, self._store.backend, target), "import_thread")
             except BaseException:
-                run(self._remove_import(target))
+                self._run_part(self._remove_import(target))
                 raise
         finally:
             source.close()
@@ -142,11 +141,13 @@ class TransferVerbs(Saver):
         await self._store.resolve()
         source = _imported_file(path, on_existing, self.settings)
         try:
-            found, target = await arun(self._prepare_import(source, thread_id, on_existing))
+            found, target = await self._arun_part(self._prepare_import(source, thread_id, on_existing))
             try:
-                return await arun(_transferred(source, found, self._store.backend, target))
+                return await self._arun(
+                    _transferred(source, found, self._store.backend, target), "import_thread"
+                )
             except BaseException:
-                await asyncio.shield(arun(self._remove_import(target)))
+                await asyncio.shield(self._arun_part(self._remove_import(target)))
                 raise
         finally:
             source.close()
@@ -218,7 +219,7 @@ class TransferVerbs(Saver):
         copied = _Copied(keys, progress)
         for key in keys:
             stored = other_saver.get_tuple(config_of(*key))
-            copied.add(run(self._copy_tuple(key, stored)))
+            copied.add(self._run(self._copy_tuple(key, stored), "copy_from"))
         return copied.report()
 
     async def acopy_from(
@@ -237,7 +238,7 @@ class TransferVerbs(Saver):
         copied = _Copied(keys, progress)
         for key in keys:
             stored = await other_saver.aget_tuple(config_of(*key))
-            copied.add(await arun(self._copy_tuple(key, stored)))
+            copied.add(await self._arun(self._copy_tuple(key, stored), "copy_from"))
         return copied.report()
 
     def _copy_tuple(self, key: Key, stored: CheckpointTuple | None) -> Steps[tuple[int, bool] | None]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.base import WRITES_IDX_MAP
 
 from langgraph_checkpoint_rust import _config, _metadata, _outline, _serialize, _tuples
-from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._deletion import storing
 from langgraph_checkpoint_rust._saver import Saver
 from langgraph_checkpoint_rust._versions import next_version
@@ -64,7 +63,7 @@ class WriteVerbs(Saver):
             >>> sorted(stored["configurable"])
             ['checkpoint_id', 'checkpoint_ns', 'thread_id']
         """
-        return run(self._put(config, checkpoint, metadata))
+        return self._run(self._put(config, checkpoint, metadata))
 
     async def aput(
         self,
@@ -77,8 +76,7 @@ class WriteVerbs(Saver):
 
         If the await is cancelled, the checkpoint is stored or it is not, never in part.
         """
-        await self._store.resolve()
-        return await arun(self._put(config, checkpoint, metadata))
+        return await self._arun(self._put(config, checkpoint, metadata))
 
     def _put(self, config: Any, checkpoint: Any, metadata: Any) -> Steps[RunnableConfig]:
         checkpoint_id = _config.id_of(checkpoint)
@@ -124,7 +122,7 @@ class WriteVerbs(Saver):
             >>> saver.get_tuple(config).pending_writes
             [('task-1', 'messages', 'hello')]
         """
-        run(self._put_writes(config, writes, task_id, task_path))
+        self._run(self._put_writes(config, writes, task_id, task_path))
 
     async def aput_writes(
         self,
@@ -134,8 +132,7 @@ class WriteVerbs(Saver):
         task_path: str = "",
     ) -> None:
         """As `put_writes`. The values are serialized before the first suspension."""
-        await self._store.resolve()
-        await arun(self._put_writes(config, writes, task_id, task_path))
+        await self._arun(self._put_writes(config, writes, task_id, task_path))
 
     def _put_writes(self, config: Any, writes: Any, task_id: str, task_path: str) -> Steps[None]:
         key = (

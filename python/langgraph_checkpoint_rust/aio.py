@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from langgraph_checkpoint_rust._base import SqliteSaverBase
-from langgraph_checkpoint_rust._bridge import arun
 
 
 class AsyncRustSqliteSaver(SqliteSaverBase):
@@ -41,7 +40,6 @@ class AsyncRustSqliteSaver(SqliteSaverBase):
             >>> from langgraph_checkpoint_rust import AsyncRustSqliteSaver
             >>> asyncio.run(AsyncRustSqliteSaver(":memory:").setup())
         """
-        await self._store.resolve()
-        await arun(self._open())
+        await self._arun(self._open(), "setup")
 
     asetup = setup

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from langgraph_checkpoint_rust._base import SqliteSaverBase
-from langgraph_checkpoint_rust._bridge import arun, run
 
 
 class RustSqliteSaver(SqliteSaverBase):
@@ -51,9 +50,8 @@ class RustSqliteSaver(SqliteSaverBase):
             >>> from langgraph_checkpoint_rust import RustSqliteSaver
             >>> RustSqliteSaver(":memory:").setup()
         """
-        run(self._open())
+        self._run(self._open(), "setup")
 
     async def asetup(self) -> None:
         """As `setup`."""
-        await self._store.resolve()
-        await arun(self._open())
+        await self._arun(self._open(), "setup")

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hashlink::LruCache;
 
 use super::draft::Draft;
+use crate::model::CacheStats;
 
 /// A draft with the ids of its chunks, as they were committed.
 pub(crate) struct Known {
@@ -36,6 +37,8 @@ pub(crate) struct Cache {
 struct Entries {
     by_key: LruCache<Key, Arc<Known>>,
     weight: usize,
+    hits: u64,
+    misses: u64,
 }
 
 impl Cache {
@@ -45,13 +48,29 @@ impl Cache {
             entries: Mutex::new(Entries {
                 by_key: LruCache::new_unbounded(),
                 weight: 0,
+                hits: 0,
+                misses: 0,
             }),
         }
     }
 
     pub(crate) fn get(&self, thread_id: &str, checkpoint_ns: &str) -> Option<Arc<Known>> {
         let key = (thread_id.to_owned(), checkpoint_ns.to_owned());
-        self.lock().by_key.get(&key).cloned()
+        let mut entries = self.lock();
+        let known = entries.by_key.get(&key).cloned();
+        entries.hits += u64::from(known.is_some());
+        entries.misses += u64::from(known.is_none());
+        known
+    }
+
+    pub(crate) fn stats(&self) -> CacheStats {
+        let entries = self.lock();
+        CacheStats {
+            hits: entries.hits,
+            misses: entries.misses,
+            entries: entries.by_key.len() as u64,
+            bytes: entries.weight as u64,
+        }
     }
 
     /// Takes the place of what was known; without chunks there is nothing to know.

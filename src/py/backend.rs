@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use super::call::PyCall;
+use super::call::{PyCall, acknowledged, stored};
 use super::convert::{
     ConversionArgument, FilterArgument, KeyArgument, TypedArgument, WriteArgument, checkpoint_key,
     conversion, conversion_tuple, encoded_write, key_tuple, list_filter, typed_value,
@@ -22,9 +22,9 @@ use super::threads::{CursorArgument, ThreadFilterArgument, thread_cursor, thread
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
-    Blob, Conversion, CopyProgress, Deleted, EncodedCheckpoint, EncodedWrites, Format, Keep, Leased,
-    OnConflict, OnExisting, Removal, Rest, Selection, StoredTuple, StoredWrite, SweepProgress, Swept,
-    TypedValue,
+    Blob, Conversion, CopyProgress, Deleted, EncodedCheckpoint, EncodedRow, EncodedWrites, Format, Keep,
+    Leased, OnConflict, OnExisting, Page, Removal, Rest, Selection, StoredTuple, StoredWrite, SweepProgress,
+    Swept, ThreadPage, TypedValue,
 };
 use crate::pending::Pending;
 use crate::retention::Term;
@@ -85,7 +85,8 @@ impl PySqliteBackend {
             outline: outline.map(Blob::new),
             chunkable,
         };
-        Ok(stored(self.verbs()?.put(checkpoint, lease)))
+        let size = checkpoint.size();
+        Ok(stored(self.verbs()?.put(checkpoint, lease), size))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the stub names them")]
@@ -111,7 +112,8 @@ impl PySqliteBackend {
             chunkable,
             writes: writes.into_iter().map(encoded_write).collect(),
         };
-        Ok(stored(self.verbs()?.put_writes(writes, lease)))
+        let size = writes.size();
+        Ok(stored(self.verbs()?.put_writes(writes, lease), size))
     }
 
     fn get_tuple(
@@ -121,7 +123,11 @@ impl PySqliteBackend {
         checkpoint_id: Option<String>,
     ) -> PyResult<PyCall> {
         let found = self.verbs()?.get_tuple(thread_id, checkpoint_ns, checkpoint_id);
-        Ok(PyCall::new(found, |py, found| object(py, found?.as_ref())))
+        Ok(PyCall::measured(
+            found,
+            Some(StoredTuple::size_of_found),
+            |py, found| object(py, found?.as_ref()),
+        ))
     }
 
     fn pending_sends(&self, keys: Vec<KeyArgument>) -> PyResult<PyCall> {
@@ -141,7 +147,7 @@ impl PySqliteBackend {
         let page = self
             .verbs()?
             .list(list_filter(filter), after.map(checkpoint_key), limit);
-        Ok(PyCall::new(page, |py, page| {
+        Ok(PyCall::measured(page, Some(Page::size), |py, page| {
             let page = page?;
             let tuples: Vec<&StoredTuple> = page.tuples.iter().collect();
             object(py, (tuples, page.next.as_ref().map(key_tuple)))
@@ -482,12 +488,15 @@ impl PySqliteBackend {
 
     fn read_thread(&self, thread_id: String, after: Option<(String, String)>) -> PyResult<PyCall> {
         let page = self.verbs()?.read_thread(thread_id, after);
-        Ok(PyCall::new(page, |py, page| object(py, &page?)))
+        Ok(PyCall::measured(page, Some(ThreadPage::size), |py, page| {
+            object(py, &page?)
+        }))
     }
 
     fn write_thread(&self, thread_id: String, rows: Vec<RowArgument>) -> PyResult<PyCall> {
-        let rows = rows.into_iter().map(|row| encoded_row(&thread_id, row)).collect();
-        Ok(stored(self.verbs()?.write_thread(rows)))
+        let rows: Vec<_> = rows.into_iter().map(|row| encoded_row(&thread_id, row)).collect();
+        let size = rows.iter().map(EncodedRow::size).sum();
+        Ok(stored(self.verbs()?.write_thread(rows), size))
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -524,31 +533,12 @@ fn format_name(format: Format) -> &'static str {
     }
 }
 
-/// A call that answers None.
-fn acknowledged(pending: Pending<()>) -> PyCall {
-    PyCall::new(pending, |py, done| {
-        done?;
-        Ok(py.None())
-    })
-}
-
 pub(super) fn object<'py, T: IntoPyObject<'py>>(py: Python<'py>, value: T) -> PyResult<Py<PyAny>>
 where
     PyErr: From<T::Error>,
 {
     use pyo3::BoundObject;
     Ok(value.into_pyobject(py)?.into_any().into_bound().unbind())
-}
-
-/// A call that stores: True if the thread is being deleted, and nothing was stored.
-fn stored(pending: Pending<()>) -> PyCall {
-    PyCall::new(pending, |py, done| match done {
-        Err(Error::BeingDeleted) => object(py, true),
-        done => {
-            done?;
-            object(py, false)
-        }
-    })
 }
 
 /// A slice of a deletion.

@@ -7,6 +7,7 @@ mod convert;
 mod copying;
 mod errors;
 mod fork;
+mod metrics;
 mod notices;
 mod objects;
 mod retention;
@@ -31,6 +32,8 @@ mod _core {
     use super::copying::{PyCopying, PySurvey};
     #[pymodule_export]
     use super::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
+    #[pymodule_export]
+    use super::metrics::PyMeter;
     #[pymodule_export]
     use super::objects::{PyGarbage, PyRemoval, PyShapeBook};
     #[pymodule_export]

@@ -1,5 +1,7 @@
 //! `stats()`: the figures as dicts.
 
+use std::time::Duration;
+
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -11,72 +13,77 @@ pub(super) fn stats_dict<'py>(py: Python<'py>, stats: Stats) -> PyResult<Bound<'
     let Stats {
         writer,
         readers,
+        cache,
         wal,
         retention,
     } = stats;
     let guard = lock_guard::counters();
-    let parts: [(&str, Vec<(&str, Bound<'py, PyAny>)>); 5] = [
+    let parts: [(&str, Vec<(&str, Bound<'py, PyAny>)>); 6] = [
         (
             "writer",
             vec![
-                ("groups", object(py, writer.groups)?.into_bound(py)),
-                ("jobs", object(py, writer.jobs)?.into_bound(py)),
-                ("largest_group", object(py, writer.largest_group)?.into_bound(py)),
-                ("void_groups", object(py, writer.void_groups)?.into_bound(py)),
-                ("queued", object(py, writer.queued)?.into_bound(py)),
-                ("lock_waits", object(py, writer.lock_waits)?.into_bound(py)),
+                entry(py, "groups", writer.groups)?,
+                entry(py, "jobs", writer.jobs)?,
+                entry(py, "largest_group", writer.largest_group)?,
+                entry(py, "void_groups", writer.void_groups)?,
+                entry(py, "queued", writer.queued)?,
+                entry(py, "lock_waits", writer.lock_waits)?,
             ],
         ),
         (
             "readers",
             vec![
-                ("open", object(py, readers.open)?.into_bound(py)),
-                ("idle", object(py, readers.idle)?.into_bound(py)),
-                ("size", object(py, readers.size)?.into_bound(py)),
+                entry(py, "open", readers.open)?,
+                entry(py, "idle", readers.idle)?,
+                entry(py, "size", readers.size)?,
+                entry(py, "waits", readers.waits)?,
+                entry(py, "timeouts", readers.timeouts)?,
+                entry(
+                    py,
+                    "waited_seconds",
+                    Duration::from_micros(readers.waited_microseconds).as_secs_f64(),
+                )?,
+            ],
+        ),
+        (
+            "cache",
+            vec![
+                entry(py, "hits", cache.hits)?,
+                entry(py, "misses", cache.misses)?,
+                entry(py, "entries", cache.entries)?,
+                entry(py, "bytes", cache.bytes)?,
             ],
         ),
         (
             "wal",
             vec![
-                ("bytes", object(py, wal.bytes)?.into_bound(py)),
-                ("pages", object(py, wal.pages)?.into_bound(py)),
-                (
-                    "checkpointed_pages",
-                    object(py, wal.checkpointed_pages)?.into_bound(py),
-                ),
-                ("checkpoints", object(py, wal.checkpoints)?.into_bound(py)),
-                ("blocked", object(py, wal.blocked)?.into_bound(py)),
+                entry(py, "bytes", wal.bytes)?,
+                entry(py, "pages", wal.pages)?,
+                entry(py, "checkpointed_pages", wal.checkpointed_pages)?,
+                entry(py, "checkpoints", wal.checkpoints)?,
+                entry(py, "blocked", wal.blocked)?,
             ],
         ),
         (
             "retention",
             vec![
-                ("runs", object(py, retention.runs)?.into_bound(py)),
-                ("threads", object(py, retention.threads)?.into_bound(py)),
-                (
-                    "checkpoints",
-                    object(py, retention.weight.checkpoints)?.into_bound(py),
-                ),
-                ("writes", object(py, retention.weight.writes)?.into_bound(py)),
-                ("bytes", object(py, retention.weight.bytes)?.into_bound(py)),
-                ("skipped", object(py, retention.skipped)?.into_bound(py)),
-                ("failed", object(py, retention.failed)?.into_bound(py)),
+                entry(py, "runs", retention.runs)?,
+                entry(py, "threads", retention.threads)?,
+                entry(py, "checkpoints", retention.weight.checkpoints)?,
+                entry(py, "writes", retention.weight.writes)?,
+                entry(py, "bytes", retention.weight.bytes)?,
+                entry(py, "skipped", retention.skipped)?,
+                entry(py, "failed", retention.failed)?,
             ],
         ),
         (
             "lock_guard",
             vec![
-                ("status", object(py, guard_status())?.into_bound(py)),
-                ("files", object(py, guard.files)?.into_bound(py)),
-                (
-                    "private_descriptors",
-                    object(py, guard.private_descriptors)?.into_bound(py),
-                ),
-                (
-                    "parked_descriptors",
-                    object(py, guard.parked_descriptors)?.into_bound(py),
-                ),
-                ("refused_locks", object(py, guard.refused_locks)?.into_bound(py)),
+                entry(py, "status", guard_status())?,
+                entry(py, "files", guard.files)?,
+                entry(py, "private_descriptors", guard.private_descriptors)?,
+                entry(py, "parked_descriptors", guard.parked_descriptors)?,
+                entry(py, "refused_locks", guard.refused_locks)?,
             ],
         ),
     ];
@@ -89,6 +96,17 @@ pub(super) fn stats_dict<'py>(py: Python<'py>, stats: Stats) -> PyResult<Bound<'
         stats.set_item(name, part)?;
     }
     Ok(stats)
+}
+
+fn entry<'py, T: IntoPyObject<'py>>(
+    py: Python<'py>,
+    name: &'static str,
+    value: T,
+) -> PyResult<(&'static str, Bound<'py, PyAny>)>
+where
+    PyErr: From<T::Error>,
+{
+    Ok((name, object(py, value)?.into_bound(py)))
 }
 
 fn guard_status() -> &'static str {

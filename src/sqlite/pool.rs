@@ -36,6 +36,9 @@ struct State {
     idle: Vec<(Reader, Instant)>,
     /// Readers that are idle, lent or being opened.
     open: u32,
+    waits: u64,
+    timeouts: u64,
+    waited: Duration,
 }
 
 /// A reader that goes back to its pool on drop.
@@ -57,9 +60,10 @@ impl Pool {
         }
     }
 
-    /// Lends a reader; `None` if all are lent for all of `time`.
-    pub(super) fn lend(&self, time: Duration) -> Result<Option<Lent<'_>>> {
+    /// Lends a reader; `None` if all are lent for all of `time`. A caller that comes again waits once.
+    pub(super) fn lend(&self, time: Duration, again: bool) -> Result<Option<Lent<'_>>> {
         let deadline = Instant::now() + time;
+        let mut counted = again;
         let mut state = lock(&self.state);
         loop {
             if let Some((reader, born)) = state.idle.pop() {
@@ -92,7 +96,11 @@ impl Pool {
             if left.is_zero() {
                 return Ok(None);
             }
+            state.waits += u64::from(!counted);
+            counted = true;
+            let since = Instant::now();
             state = wait_for(&self.returned, state, left);
+            state.waited += since.elapsed();
         }
     }
 
@@ -105,12 +113,20 @@ impl Pool {
         drop(idle);
     }
 
+    /// Counts a caller that gave up.
+    pub(super) fn timed_out(&self) {
+        lock(&self.state).timeouts += 1;
+    }
+
     pub(super) fn stats(&self) -> ReaderStats {
         let state = lock(&self.state);
         ReaderStats {
             open: state.open,
             idle: u32::try_from(state.idle.len()).unwrap_or(u32::MAX),
             size: self.most,
+            waits: state.waits,
+            timeouts: state.timeouts,
+            waited_microseconds: u64::try_from(state.waited.as_micros()).unwrap_or(u64::MAX),
         }
     }
 }
@@ -183,7 +199,7 @@ mod tests {
     fn a_reader_is_opened_when_needed_and_used_again() {
         let (pool, opened) = pool(sized(4, 0));
         for _ in 0..3 {
-            drop(pool.lend(SOON).unwrap().unwrap());
+            drop(pool.lend(SOON, false).unwrap().unwrap());
         }
         assert_eq!(opened.load(Ordering::Relaxed), 1);
         assert_eq!((pool.stats().open, pool.stats().idle), (1, 1));
@@ -192,19 +208,21 @@ mod tests {
     #[test]
     fn an_exhausted_pool_lends_what_comes_back() {
         let (pool, _) = pool(sized(1, 0));
-        let first = pool.lend(SOON).unwrap().unwrap();
-        assert!(pool.lend(SOON).unwrap().is_none());
+        let first = pool.lend(SOON, false).unwrap().unwrap();
+        assert!(pool.lend(SOON, false).unwrap().is_none());
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| pool.lend(Duration::from_secs(10)).unwrap().is_some());
+            let waiting = scope.spawn(|| pool.lend(Duration::from_secs(10), false).unwrap().is_some());
             drop(first);
             assert!(waiting.join().unwrap());
         });
+        assert_eq!(pool.stats().waits, 2);
+        assert!(pool.stats().waited_microseconds >= 20_000);
     }
 
     #[test]
     fn what_overflows_is_closed_on_return() {
         let (pool, _) = pool(sized(1, 2));
-        let lent: Vec<_> = (0..3).map(|_| pool.lend(SOON).unwrap().unwrap()).collect();
+        let lent: Vec<_> = (0..3).map(|_| pool.lend(SOON, false).unwrap().unwrap()).collect();
         assert_eq!(pool.stats().open, 3);
         drop(lent);
         assert_eq!((pool.stats().open, pool.stats().idle), (1, 1));
@@ -213,12 +231,12 @@ mod tests {
     #[test]
     fn a_reader_with_an_open_transaction_does_not_come_back() {
         let (pool, opened) = pool(sized(1, 0));
-        let lent = pool.lend(SOON).unwrap().unwrap();
+        let lent = pool.lend(SOON, false).unwrap().unwrap();
         let leave_open = |connection: &Connection| Ok(connection.execute_batch("BEGIN")?);
         lent.run(patient, &Cancel::default(), leave_open).unwrap();
         drop(lent);
         assert_eq!(pool.stats().open, 0);
-        drop(pool.lend(SOON).unwrap().unwrap());
+        drop(pool.lend(SOON, false).unwrap().unwrap());
         assert_eq!(opened.load(Ordering::Relaxed), 2);
     }
 
@@ -227,7 +245,7 @@ mod tests {
         let failing: Connect = Box::new(|| Err(Error::Invalid("no".to_owned())));
         let pool = Pool::new(&sized(1, 0), failing);
         for _ in 0..2 {
-            assert!(matches!(pool.lend(SOON), Err(Error::Invalid(_))));
+            assert!(matches!(pool.lend(SOON, false), Err(Error::Invalid(_))));
         }
         assert_eq!(pool.stats().open, 0);
     }
@@ -240,7 +258,7 @@ mod tests {
         };
         let (pool, opened) = pool(settings);
         for _ in 0..2 {
-            drop(pool.lend(SOON).unwrap().unwrap());
+            drop(pool.lend(SOON, false).unwrap().unwrap());
         }
         assert_eq!(opened.load(Ordering::Relaxed), 2);
     }

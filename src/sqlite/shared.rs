@@ -229,9 +229,10 @@ impl Shared {
             return writer.with_connection(job);
         };
         let started = Instant::now();
+        let mut again = false;
         loop {
             let pass = gate::enter();
-            let locked = match pool.lend(LOOK.min(self.settings.pool_timeout)) {
+            let locked = match pool.lend(LOOK.min(self.settings.pool_timeout), again) {
                 Ok(Some(reader)) => return reader.run(give_up, cancel, job),
                 Ok(None) => None,
                 Err(error) if error.is_busy() => Some(error),
@@ -246,11 +247,12 @@ impl Shared {
                 Some(error) if waited >= self.settings.busy_timeout => return Err(error),
                 Some(_) => std::thread::sleep(TRY_AGAIN),
                 None if waited >= self.settings.pool_timeout => {
+                    pool.timed_out();
                     let path = self.location.path().to_path_buf();
                     let size = pool.stats().size;
                     return Err(Error::PoolTimeout { path, size, waited });
                 }
-                None => {}
+                None => again = true,
             }
         }
     }
@@ -350,6 +352,7 @@ impl Shared {
         Stats {
             writer: writer.unwrap_or_default(),
             readers,
+            cache: self.chunks.stats(),
             wal: wal.unwrap_or_default(),
             ..Stats::default()
         }

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, TASKS
 
 from langgraph_checkpoint_rust import _metadata
-from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust._pages import Pages
 from langgraph_checkpoint_rust.inspection.plain import PlainSerializer, StoredObject
 
@@ -108,7 +107,7 @@ def timeline(
     """
     pages = _pages(thread_id, checkpoint_ns, before, limit)
     while pages.more:
-        yield from map(_step_of, run(saver._page(pages)))
+        yield from map(_step_of, saver._run(saver._page(pages), "list"))
 
 
 async def atimeline(
@@ -123,7 +122,7 @@ async def atimeline(
     await saver._store.resolve()
     pages = _pages(thread_id, checkpoint_ns, before, limit)
     while pages.more:
-        rows: list[StoredTuple] = await arun(saver._page(pages))
+        rows: list[StoredTuple] = await saver._arun(saver._page(pages), "list")
         for row in rows:
             yield _step_of(row)
 

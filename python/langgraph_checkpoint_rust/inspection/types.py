@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_TYPES
 
-from langgraph_checkpoint_rust._bridge import arun, run
 from langgraph_checkpoint_rust.inspection.plain import PlainSerializer, StoredObject, Unreadable
 
 if TYPE_CHECKING:
@@ -103,13 +102,12 @@ def stored_types(saver: Saver, *, progress: Callable[[int, int], object] | None 
         >>> stored_types(RustSqliteSaver(":memory:")).allow_list
         []
     """
-    return run(_stored_types(saver, progress))
+    return saver._run(_stored_types(saver, progress))
 
 
 async def astored_types(saver: Saver, *, progress: Callable[[int, int], object] | None = None) -> TypesReport:
     """As `stored_types`."""
-    await saver._store.resolve()
-    return await arun(_stored_types(saver, progress))
+    return await saver._arun(_stored_types(saver, progress))
 
 
 def _stored_types(saver: Any, progress: Callable[[int, int], object] | None) -> Steps[TypesReport]:
