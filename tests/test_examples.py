@@ -79,4 +79,8 @@ def test_the_support_agent_keeps_its_hands_off_an_existing_file(tmp_path: Path) 
 
 
 def test_every_example_is_tested() -> None:
-    assert [path.name for path in EXAMPLES.glob("*.py")] == ["support_agent.py"]
+    assert {path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__"} == {
+        "support_agent.py",
+        "fastapi_chat",
+    }
+    assert (EXAMPLES.parent / "tests/test_fastapi_chat.py").exists()
