@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from concurrent.futures import ThreadPoolExecutor
@@ -548,3 +549,31 @@ def test_a_saver_that_only_reads_is_asked_to_read(seeded: Path) -> None:
     app.include_router(router())
     with TestClient(app) as client:
         assert client.get("/healthz").json() == {"status": "ok"}
+
+
+@pytest.mark.compact
+def test_a_pool_that_is_used_up_is_told_as_such(seeded: Path) -> None:
+    class UsedUp(AsyncRustSqliteSaver):
+        async def aget_tuple(self, config: RunnableConfig) -> Any:
+            raise errors.PoolTimeoutError("8 readers are busy")
+
+    app = app_of(UsedUp(seeded))
+    app.include_router(router())
+    with TestClient(app) as client:
+        answer = client.get("/healthz")
+        assert (answer.status_code, answer.json()["error"]) == (503, "PoolTimeoutError")
+
+
+# --- metrics ---
+
+
+@pytest.mark.compact
+def test_metrics_are_prometheus_text_that_counts_what_was_done(client: TestClient) -> None:
+    for _ in range(3):
+        client.delete("/threads/t1")
+    answer = client.get("/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    counted = [line for line in answer.text.splitlines() if "_count" in line and '"delete_thread"' in line]
+    assert [line.rpartition(" ")[2] for line in counted] == ["3"]
+    assert f'worker="{os.getpid()}"' in counted[0]
+    assert "t1" not in answer.text

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from fastapi.params import Depends as DependsParameter
+from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
 from langgraph.checkpoint.base import CheckpointTuple
 from pydantic_core import to_jsonable_python
@@ -23,6 +25,7 @@ from langgraph_checkpoint_rust.fastapi._models import (
     ThreadModel,
     ThreadPageModel,
 )
+from langgraph_checkpoint_rust.metrics import prometheus_text
 from langgraph_checkpoint_rust.reports import ThreadStatus
 
 if TYPE_CHECKING:
@@ -67,6 +70,7 @@ def router(
     | `GET /threads/{thread_id}/history` | its checkpoints, newest first; with `channel`, its values too |
     | `DELETE /threads/{thread_id}` | deletes it; one that is unknown is no error |
     | `GET /healthz` | reads and writes the database; 503 with a reason if that fails |
+    | `GET /metrics` | the figures of this process, for Prometheus |
 
     Args:
         dependencies: For the endpoints of threads: who may see and delete them, for instance.
@@ -169,14 +173,21 @@ def _operations(dependencies: Dependencies, timeout: float) -> APIRouter:
         """Reads and writes the database."""
         try:
             await check(saver, timeout)
+        except CheckpointError as error:  # first, since one of them is a TimeoutError too
+            problem = problem_of(error)
         except asyncio.TimeoutError:
             problem = ProblemModel(detail=f"The database did not answer for {timeout:g} seconds.")
-        except CheckpointError as error:
-            problem = problem_of(error)
         else:
             return HealthModel(status="ok")
         response.status_code = 503
         return HealthModel(status="unavailable", error=problem.error, reason=problem.detail)
+
+    @operations.get("/metrics", response_class=PlainTextResponse)
+    def metrics(saver: Annotated[AnySaver, Depends(get_saver)]) -> PlainTextResponse:
+        """Tells the figures of this process in Prometheus' text format."""
+        # Workers answer in turn: without the label their counters would seem to jump.
+        text = prometheus_text(saver, {"worker": str(os.getpid())})
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     return operations
 
