@@ -1,14 +1,18 @@
 """Whether a database can be read and written, found out by doing both."""
 
 import asyncio
-import random
+from typing import TYPE_CHECKING
 
 from langgraph_checkpoint_rust._base import SqliteSaverBase
-from langgraph_checkpoint_rust.errors import LeaseHeldError
+
+if TYPE_CHECKING:
+    from langgraph_checkpoint_rust._bridge import Steps
 
 _THREAD_ID = "langgraph-checkpoint-rust/healthz"
 """A thread that never has a checkpoint or a title: listings do not show it."""
-_LEASE_SECONDS = 1.0
+_TOKEN = "healthz"  # noqa: S105
+"""The same in all processes, so that none is in another's way."""
+_MILLISECONDS = 1000
 
 
 async def check(saver: SqliteSaverBase, timeout: float) -> None:
@@ -23,14 +27,11 @@ async def check(saver: SqliteSaverBase, timeout: float) -> None:
 
 async def _read_and_write(saver: SqliteSaverBase) -> None:
     await saver.aget_tuple({"configurable": {"thread_id": _THREAD_ID}})
-    while not (saver.settings.read_only or await _wrote(saver)):  # noqa: ASYNC110 - other processes
-        await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311
+    if not saver.settings.read_only:
+        await saver._store.runner.arun(_write(saver), "healthz")  # noqa: SLF001
 
 
-async def _wrote(saver: SqliteSaverBase) -> bool:
-    """Whether the row was free: another worker may use it at this moment, or was killed as it did."""
-    try:
-        async with saver.thread_lease(_THREAD_ID, _LEASE_SECONDS):
-            return True
-    except LeaseHeldError:
-        return False
+def _write(saver: SqliteSaverBase) -> "Steps[None]":
+    backend = saver._store.backend  # noqa: SLF001
+    yield backend.acquire_lease(_THREAD_ID, _TOKEN, _MILLISECONDS)
+    yield backend.release_lease(_THREAD_ID, _TOKEN)
