@@ -8,7 +8,7 @@ Example:
 
 from __future__ import annotations
 
-from langgraph_checkpoint_rust import _build, _fork, errors, recovery, reports
+from langgraph_checkpoint_rust import _build, _fork, errors, events, host, metrics, recovery, reports
 from langgraph_checkpoint_rust._core import __version__
 from langgraph_checkpoint_rust._process import aclose_saver, close_saver, get_saver
 from langgraph_checkpoint_rust.aio import AsyncRustSqliteSaver
@@ -35,7 +35,10 @@ __all__ = [
     "aclose_saver",
     "close_saver",
     "errors",
+    "events",
     "get_saver",
+    "host",
+    "metrics",
     "recovery",
     "reports",
 ]

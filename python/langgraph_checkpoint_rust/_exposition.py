@@ -85,6 +85,12 @@ def _verbs(metrics: Metrics) -> Iterator[_Family]:
 def _engine(metrics: Metrics) -> Iterator[_Family]:
     writer, readers, cache = metrics.writer, metrics.readers, metrics.cache
     wal, retention = metrics.wal, metrics.retention
+    yield _Family(
+        "events_total",
+        "counter",
+        "What happened beside verbs, by kind.",
+        [("", {"kind": kind}, count) for kind, count in metrics.events.items()],
+    )
     plain: list[tuple[str, str, float]] = [
         ("writer_queued_jobs", "Writes that wait now.", writer.queued),
         ("writer_jobs_total", "Writes committed.", writer.jobs),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from langgraph_checkpoint_rust import _bridge, _process, _runner
+from langgraph_checkpoint_rust import _bridge, _process, _store
 from langgraph_checkpoint_rust._core import after_fork_in_child, after_fork_in_parent, before_fork
 
 
@@ -16,7 +16,7 @@ def _in_child() -> None:
     after_fork_in_child()
     _bridge.forget_loops()
     _process.after_fork()
-    _runner.after_fork()
+    _store.after_fork()
 
 
 def register() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from langgraph_checkpoint_rust._saver import Saver
@@ -50,7 +49,8 @@ class MetricsVerbs(Saver):
 
 
 def _metrics_of(store: Store) -> Metrics:
-    figures = store.backend.stats() if store.is_open else {}
+    figures = store.engine_figures()
+    events, event_errors = store.emit.figures()
     return Metrics(
         verbs=_verbs_of(store.runner),
         writer=WriterMetrics(**figures.get("writer", {})),
@@ -58,7 +58,9 @@ def _metrics_of(store: Store) -> Metrics:
         cache=CacheMetrics(**figures.get("cache", {})),
         wal=WalMetrics(**figures.get("wal", {})),
         retention=RetentionMetrics(**figures.get("retention", {})),
-        file_bytes=_file_bytes(store),
+        file_bytes=store.file_bytes,
+        events=events,
+        event_errors=event_errors,
     )
 
 
@@ -71,13 +73,3 @@ def _verbs_of(runner: Runner) -> dict[str, VerbMetrics]:
         buckets = {2**exponent / 1e9: number for exponent, number in zip(_EXPONENTS, below, strict=True)}
         verbs[verb] = VerbMetrics(count, errors, seconds, p50, p95, p99, bytes_in, bytes_out, buckets)
     return verbs
-
-
-def _file_bytes(store: Store) -> int:
-    if store.in_memory or not store.is_open:
-        return 0
-    try:
-        return Path(store.path).stat().st_size
-    except OSError:
-        # Deleted under the saver, whose next verb says so.
-        return 0

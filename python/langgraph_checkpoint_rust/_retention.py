@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from langgraph_checkpoint_rust._core import ShapeBook
 from langgraph_checkpoint_rust._saver import Saver
+from langgraph_checkpoint_rust.events import Event
 from langgraph_checkpoint_rust.reports import RetentionReport, ThreadOutcome
 from langgraph_checkpoint_rust.retention import minutes_to_milliseconds, policy_of
 
@@ -55,7 +56,7 @@ class RetentionVerbs(Saver):
         return await self._arun(self._apply_retention(policy, dry_run))
 
     def _apply_retention(self, policy: RetentionPolicy | None, dry_run: bool) -> Steps[RetentionReport]:
-        argument = None if policy is None else policy_of(policy, self._store.ttl)
+        argument = None if policy is None else policy_of(policy, self._store.host.ttl)
         yield from self._open()
         shapes = ShapeBook()
         steps = self._store.backend.apply_retention(argument, dry_run, shapes)
@@ -68,7 +69,12 @@ class RetentionVerbs(Saver):
             is_last, went = result
             outcomes += [ThreadOutcome(thread_id, reason, *figures) for thread_id, reason, figures in went]
             if is_last:
-                return RetentionReport(tuple(outcomes), dry_run)
+                break
+        report = RetentionReport(tuple(outcomes), dry_run)
+        if not dry_run:
+            threads = sum(outcome.reason != "history" for outcome in outcomes)
+            self._store.emit(Event("retention", "apply_retention", count=threads, bytes=report.bytes))
+        return report
 
     def set_ttl(self, thread_id: str, minutes: float | None) -> None:
         """Gives a thread a time to live of its own: from now, and after each of its checkpoints anew.

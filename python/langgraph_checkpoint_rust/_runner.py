@@ -10,7 +10,6 @@ All of it costs a put 0.5 µs of 36 on an idle core (a tight loop of `put` in me
 from __future__ import annotations
 
 import threading
-import weakref
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -42,7 +41,6 @@ class Runner:
         self._policies = tuple(policies)
         self._layers = self._policies
         self._lock = threading.Lock()
-        _runners.add(self)
 
     def watch(self, layer: Layer) -> None:
         """Puts a layer around those that are there; verbs under way go on without it."""
@@ -109,15 +107,6 @@ class Runner:
         self.meters = _Meters()
         self.errors = {}
         self._lock = threading.Lock()
-
-
-_runners: weakref.WeakSet[Runner] = weakref.WeakSet()
-
-
-def after_fork() -> None:
-    """In a forked child: what its parent counted is the parent's."""
-    for runner in _runners:
-        runner.after_fork()
 
 
 class _Meters(dict[str, Meter]):

@@ -16,8 +16,9 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph_checkpoint_rust import _serialize, _storage
 from langgraph_checkpoint_rust._core import ShapeBook
 from langgraph_checkpoint_rust._store import Store
+from langgraph_checkpoint_rust.host import HostSettings, parted
 from langgraph_checkpoint_rust.serde import RustSerializer
-from langgraph_checkpoint_rust.settings import SqliteOptions, SqliteSettings
+from langgraph_checkpoint_rust.settings import SqliteSettings
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from langgraph_checkpoint_rust._bridge import Steps
     from langgraph_checkpoint_rust._rows import TypedData
-    from langgraph_checkpoint_rust.retention import RetentionPolicy, TimeToLive
+    from langgraph_checkpoint_rust.host import SaverOptions
 
 T = TypeVar("T")
 
@@ -50,14 +51,13 @@ class Saver(BaseCheckpointSaver[str]):
         *,
         serde: SerializerProtocol | None = None,
         settings: SqliteSettings | None = None,
-        retention: RetentionPolicy | None = None,
-        ttl: TimeToLive | None = None,
-        **options: Unpack[SqliteOptions],
+        **options: Unpack[SaverOptions],
     ) -> None:
         super().__init__(serde=serde or RustSerializer())
         self.jsonplus_serde = JsonPlusSerializer()
-        settings = (settings or SqliteSettings()).replace(options)
-        self._store = Store(conn, settings, retention, ttl)
+        sqlite, host = parted(options)
+        settings = (settings or SqliteSettings()).replace(sqlite)
+        self._store = Store(conn, settings, HostSettings(**host))
 
     @classmethod
     def from_conn_string(
@@ -66,19 +66,16 @@ class Saver(BaseCheckpointSaver[str]):
         *,
         serde: SerializerProtocol | None = None,
         settings: SqliteSettings | None = None,
-        retention: RetentionPolicy | None = None,
-        ttl: TimeToLive | None = None,
-        **options: Unpack[SqliteOptions],
+        **options: Unpack[SaverOptions],
     ) -> Self:
         """Makes a saver that is also a context manager.
 
         Args:
             conn_string: A path, `:memory:`, `sqlite:///…` or a `file:` URI.
             serde: The serializer; a `RustSerializer` if None.
-            settings: The settings; defaults if None.
-            retention: What a thread of the engine deletes now and then; nothing if None.
-            ttl: How long threads live; for ever if None.
-            **options: Single settings, which win over `settings`.
+            settings: The settings of SQLite; defaults if None.
+            **options: Single settings, which win over `settings`, and those of the host: see `SqliteSettings`
+                and `HostSettings`.
 
         Returns:
             The saver. It works un-entered too; leaving the `with` block closes it.
@@ -92,7 +89,7 @@ class Saver(BaseCheckpointSaver[str]):
             ...     saver.get_tuple({"configurable": {"thread_id": "1"}}) is None
             True
         """
-        return cls(conn_string, serde=serde, settings=settings, retention=retention, ttl=ttl, **options)
+        return cls(conn_string, serde=serde, settings=settings, **options)
 
     @classmethod
     def from_env(
@@ -100,9 +97,7 @@ class Saver(BaseCheckpointSaver[str]):
         *,
         conn: Any = None,
         serde: SerializerProtocol | None = None,
-        retention: RetentionPolicy | None = None,
-        ttl: TimeToLive | None = None,
-        **options: Unpack[SqliteOptions],
+        **options: Unpack[SaverOptions],
     ) -> Self:
         """Makes a saver from environment variables; keyword wins over variable over default.
 
@@ -112,9 +107,7 @@ class Saver(BaseCheckpointSaver[str]):
         Args:
             conn: The database; `CHECKPOINTS_DB_PATH` if None.
             serde: The serializer; a `RustSerializer` if None.
-            retention: As in `from_conn_string`.
-            ttl: As in `from_conn_string`.
-            **options: Settings that win over the environment's.
+            **options: As in `from_conn_string`; they win over the environment's.
 
         Returns:
             The saver.
@@ -133,13 +126,18 @@ class Saver(BaseCheckpointSaver[str]):
             conn = os.environ.get(_PATH_VARIABLE)
             if not conn:
                 raise ValueError(f"no database: set {_PATH_VARIABLE}, or pass conn=")
-        settings = SqliteSettings.from_env()
-        return cls(conn, serde=serde, settings=settings, retention=retention, ttl=ttl, **options)
+        merged: SaverOptions = {**HostSettings.from_env().as_options(), **options}
+        return cls(conn, serde=serde, settings=SqliteSettings.from_env(), **merged)
 
     @property
     def settings(self) -> SqliteSettings:
         """The settings in force. Frozen: make another saver for others."""
         return self._store.settings
+
+    @property
+    def host(self) -> HostSettings:
+        """What the host asked for. Frozen: make another saver for others."""
+        return self._store.host
 
     @property
     def is_setup(self) -> bool:
@@ -268,13 +266,13 @@ class Saver(BaseCheckpointSaver[str]):
         return state | {
             "_path": store.path,
             "_settings": store.settings,
-            "_lifetimes": (store.retention, store.ttl),
+            "_host": store.host,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        path, settings, lifetimes = state.pop("_path"), state.pop("_settings"), state.pop("_lifetimes")
+        path, settings, host = state.pop("_path"), state.pop("_settings"), state.pop("_host")
         self.__dict__.update(state)
-        self._store = Store(path, settings, *lifetimes)
+        self._store = Store(path, settings, host)
 
     def __repr__(self) -> str:
         return (

@@ -8,17 +8,21 @@ from __future__ import annotations
 import logging
 import math
 import time
+import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langgraph_checkpoint_rust import _address
 from langgraph_checkpoint_rust._core import SqliteBackend
+from langgraph_checkpoint_rust._observer import Observer
 from langgraph_checkpoint_rust._runner import Runner
 from langgraph_checkpoint_rust.errors import SaverClosedError
-from langgraph_checkpoint_rust.retention import minutes_to_milliseconds, policy_of
+from langgraph_checkpoint_rust.events import Emitter
+from langgraph_checkpoint_rust.retention import minutes_to_milliseconds
 
 if TYPE_CHECKING:
     from langgraph_checkpoint_rust._address import Address
-    from langgraph_checkpoint_rust.retention import RetentionPolicy, TimeToLive
+    from langgraph_checkpoint_rust.host import HostSettings
     from langgraph_checkpoint_rust.settings import SqliteSettings
 
 _FORMATS = {"interop": "interop (as langgraph-checkpoint-sqlite; `upgrade()` makes it compact)"}
@@ -37,15 +41,16 @@ class Store:
         self,
         conn: Any,
         settings: SqliteSettings,
-        retention: RetentionPolicy | None = None,
-        ttl: TimeToLive | None = None,
+        host: HostSettings,
     ) -> None:
         self.settings = settings
-        self.retention = retention
-        self.ttl = ttl
-        self._policy = policy_of(retention, ttl)
+        self.host = host
         self._refreshed: dict[str, float] = {}
+        self.emit = Emitter(host.on_event)
         self.runner = Runner()
+        if host.is_watching:
+            self.runner.watch(Observer(host, self.emit, self))
+        _stores.add(self)
         self.is_open = False
         self.format: str = settings.format
         self.leases: dict[str, str] = {}
@@ -65,7 +70,7 @@ class Store:
             self.settings = self.settings.replace({"read_only": True})
         self._address = address
         self._unresolved = None
-        self._backend = SqliteBackend(address.path, self.settings, self._policy)
+        self._backend = SqliteBackend(address.path, self.settings, self.host.policy())
         return self._backend
 
     @property
@@ -84,6 +89,21 @@ class Store:
     def is_closed(self) -> bool:
         """Whether `close` was called."""
         return self._closed
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the file; 0 in memory, and before it is opened."""
+        if self.in_memory or not self.is_open:
+            return 0
+        try:
+            return Path(self.path).stat().st_size
+        except OSError:
+            # Deleted under the saver, whose next verb says so.
+            return 0
+
+    def engine_figures(self) -> dict[str, dict[str, Any]]:
+        """Figures of the native half; none before the database is opened."""
+        return self.backend.stats() if self.is_open and not self._closed else {}
 
     @property
     def backend(self) -> SqliteBackend:
@@ -118,7 +138,7 @@ class Store:
 
     def to_refresh(self, thread_id: str) -> int | None:
         """The time to live to give a thread that was read; None if that was done lately."""
-        ttl = self.ttl or {}
+        ttl = self.host.ttl or {}
         default = minutes_to_milliseconds("default_ttl", ttl.get("default_ttl"))
         if not ttl.get("refresh_on_read") or default is None or self.settings.read_only:
             return None
@@ -146,9 +166,23 @@ class Store:
             size / 1e6,
         )
 
+    def after_fork(self) -> None:
+        """In a forked child: what its parent counted is the parent's."""
+        self.runner.after_fork()
+        self.emit.after_fork()
+
     def close(self) -> None:
         """Closes the database. Idempotent."""
         self._closed = True
         self._unresolved = None
         if self._backend is not None:
             self._backend.close()
+
+
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def after_fork() -> None:
+    """In a forked child."""
+    for store in _stores:
+        store.after_fork()

@@ -14,8 +14,6 @@ class AsyncRustSqliteSaver(SqliteSaverBase):
         conn: As in `RustSqliteSaver`.
         serde: As in `RustSqliteSaver`.
         settings: As in `RustSqliteSaver`.
-        retention: As in `RustSqliteSaver`.
-        ttl: As in `RustSqliteSaver`.
         **options: As in `RustSqliteSaver`.
 
     Example:

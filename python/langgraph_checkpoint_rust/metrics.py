@@ -179,6 +179,8 @@ class Metrics:
         wal: The write-ahead log.
         retention: The policy in the background.
         file_bytes: Size of the database file; 0 in memory.
+        events: By kind (see `Event`), but for `"verb"`: how often it happened. What happens in the background
+            and to sizes counts only while `slow_operation_threshold`, `warn_at_bytes` or `on_event` is set.
         event_errors: Times that `on_event` raised.
     """
 
@@ -189,6 +191,7 @@ class Metrics:
     wal: WalMetrics = WalMetrics()
     retention: RetentionMetrics = RetentionMetrics()
     file_bytes: int = 0
+    events: Mapping[str, int] = field(default_factory=dict)
     event_errors: int = 0
 
 

@@ -21,7 +21,7 @@ OnDeletedThread = Literal["allow", "raise"]
 OnConflict = Literal["fork", "raise"]
 Compression = Literal["none", "zstd"]
 
-_ENVIRONMENT_PREFIX = "LANGGRAPH_CHECKPOINT_"
+ENVIRONMENT_PREFIX = "LANGGRAPH_CHECKPOINT_"
 _WORDS = {
     "true": True,
     "1": True,
@@ -186,7 +186,7 @@ class SqliteSettings:
         environ = os.environ if environ is None else environ
         options: dict[str, Any] = {}
         for name, hint in _HINTS.items():
-            variable = _ENVIRONMENT_PREFIX + name.upper()
+            variable = ENVIRONMENT_PREFIX + name.upper()
             text = environ.get(variable, "").strip()
             if text:
                 try:

@@ -17,9 +17,8 @@ class RustSqliteSaver(SqliteSaverBase):
             readable by its owner only.
         serde: The serializer; a `RustSerializer` if None. May be assigned later.
         settings: The settings; defaults if None.
-        retention: A `RetentionPolicy` that a thread of the engine applies now and then.
-        ttl: How long threads live: see `TimeToLive`.
-        **options: Single settings, which win over `settings`: see `SqliteSettings`.
+        **options: Single settings, which win over `settings`: see `SqliteSettings`. And what the host asks
+            for (`retention`, `ttl`, `on_event`, ...): see `HostSettings`.
 
     Raises:
         TypeError: If `conn` is no path or connection.
