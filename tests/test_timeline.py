@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
@@ -19,10 +20,12 @@ from langgraph_checkpoint_rust.inspection import (
     PlainSerializer,
     Step,
     StoredObject,
+    anamespaces,
     astored_types,
     atimeline,
     branches,
     diff,
+    namespaces,
     stored_types,
     timeline,
 )
@@ -243,3 +246,28 @@ def test_progress_that_raises_ends_the_search(make_saver: MakeSaver) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         stored_types(saver, progress=stop)
+
+
+# --- namespaces ---
+
+
+def test_namespaces_are_all_in_which_something_is_stored(
+    make_saver: MakeSaver, loop: asyncio.AbstractEventLoop
+) -> None:
+    saver = make_saver()
+    assert namespaces(saver, "1") == ((), True)
+    for checkpoint_ns in ("tools:2|inner:1", "", "agent:1"):
+        put_chain(saver, 3, checkpoint_ns=checkpoint_ns)
+    saver.put_writes(config_of("1", "late:1", "id"), [("value", 1)], TASK)
+    put_chain(saver, 1, "other", "elsewhere:1")
+    assert namespaces(saver, "1") == (("", "agent:1", "late:1", "tools:2|inner:1"), True)
+    assert namespaces(saver, "other") == (("elsewhere:1",), True)
+    assert loop.run_until_complete(anamespaces(saver, "other")) == (("elsewhere:1",), True)
+
+
+def test_namespaces_beyond_the_limit_are_told_of(make_saver: MakeSaver) -> None:
+    saver = make_saver()
+    for checkpoint_ns in ("", "a", "b", "c"):
+        put_chain(saver, 1, checkpoint_ns=checkpoint_ns)
+    assert namespaces(saver, "1", limit=2) == (("", "b", "c"), False)
+    assert namespaces(saver, "1", limit=3) == (("", "a", "b", "c"), True)

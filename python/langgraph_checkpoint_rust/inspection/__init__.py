@@ -24,6 +24,7 @@ from __future__ import annotations
 from langgraph_checkpoint_rust.inspection.differences import Change, diff
 from langgraph_checkpoint_rust.inspection.plain import PlainSerializer, StoredObject, Unreadable
 from langgraph_checkpoint_rust.inspection.rendering import as_json, redacted
+from langgraph_checkpoint_rust.inspection.subgraphs import anamespaces, namespaces
 from langgraph_checkpoint_rust.inspection.timelines import Branch, Step, atimeline, branches, timeline
 from langgraph_checkpoint_rust.inspection.types import (
     StoredType,
@@ -42,11 +43,13 @@ __all__ = [
     "StoredType",
     "TypesReport",
     "Unreadable",
+    "anamespaces",
     "as_json",
     "astored_types",
     "atimeline",
     "branches",
     "diff",
+    "namespaces",
     "redacted",
     "stored_types",
     "timeline",
