@@ -59,6 +59,9 @@ RUN_ONCE = {
     "test_thread_status.py",
     "test_threads.py",
     "test_typing.py",
+    "test_ui_browser.py",
+    "test_ui_parts.py",
+    "test_ui_security.py",
 }
 """Files in which the format makes no difference, or which choose it themselves."""
 

@@ -1,0 +1,126 @@
+"""The file that the pages are about."""
+
+from __future__ import annotations
+
+import copy
+import os
+import struct
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from langgraph_checkpoint_rust import RustSqliteSaver
+from langgraph_checkpoint_rust.inspection import PlainSerializer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from langgraph.checkpoint.base import CheckpointTuple
+
+_BUSY_TIMEOUT = 5.0
+"""Seconds that a page waits for a file in `journal_mode=DELETE` that is being written."""
+_FRESH = 3.0
+"""Seconds that a figure is shown without being looked up again, at least."""
+_COST = 30
+"""A figure is fresh for so many times the time that it took."""
+
+
+_LARGEST_PAGE = 65536
+"""Its size does not fit the header, which says 1."""
+_HEADER = struct.Struct(">16xH10xI4xI")
+"""Of the bytes that a SQLite file begins with: the page size, and the numbers of pages and of free ones."""
+
+
+class Pages(NamedTuple):
+    """The pages of the file, as of the last checkpoint of its WAL."""
+
+    page_size: int
+    pages: int
+    free_pages: int
+
+
+class WeighingSerializer(PlainSerializer):
+    """A `PlainSerializer` that knows how many bytes it read."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """As `PlainSerializer.loads_typed`."""
+        self.bytes += len(data[1] or b"")
+        return super().loads_typed(data)
+
+
+class Database:
+    """A read-only saver that is opened when it is first needed.
+
+    Args:
+        path: The file.
+        redact: Whether values that look like secrets are hidden.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, redact: bool) -> None:
+        self.path = os.path.abspath(path)  # noqa: PTH100 (keeps what `..` and symbolic links mean)
+        self.name = os.path.basename(path)  # noqa: PTH119 (may be any `PathLike`)
+        self.redact = redact
+        self._saver: RustSqliteSaver | None = None
+        self._descriptor: int | None = None
+        self._lock = threading.Lock()
+        self._figures: dict[str, tuple[float, Any]] = {}
+
+    @property
+    def saver(self) -> RustSqliteSaver:
+        """The saver, which reads plain values."""
+        with self._lock:
+            if self._saver is None:
+                self._saver = RustSqliteSaver(
+                    self.path, serde=PlainSerializer(), read_only=True, busy_timeout=_BUSY_TIMEOUT
+                )
+            return self._saver
+
+    def close(self) -> None:
+        """Closes the file; the next use opens it again."""
+        with self._lock:
+            saver, self._saver = self._saver, None
+            descriptor, self._descriptor = self._descriptor, None
+            self._figures = {}
+            if saver is not None:
+                saver.close()
+            # Last, since it drops the locks that this process has on the file.
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def pages(self) -> Pages:
+        """How many pages the file has, and how many of them are free, by its first bytes."""
+        with self._lock:
+            if self._descriptor is None:
+                self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            page_size, pages, free_pages = _HEADER.unpack(os.pread(self._descriptor, _HEADER.size, 0))
+        return Pages(_LARGEST_PAGE if page_size == 1 else page_size, pages, free_pages)
+
+    def load(
+        self, thread_id: str, checkpoint_ns: str, checkpoint_id: str
+    ) -> tuple[CheckpointTuple | None, int]:
+        """A checkpoint, and the bytes of its state and writes."""
+        reader = copy.copy(self.saver)
+        reader.serde = weighing = WeighingSerializer()
+        found = reader.get_tuple(
+            {
+                "configurable": {
+                    "thread_id": thread_id,
+                    "checkpoint_ns": checkpoint_ns,
+                    "checkpoint_id": checkpoint_id,
+                }
+            }
+        )
+        return found, weighing.bytes
+
+    def figure(self, name: str, look_up: Callable[[], Any]) -> Any:
+        """A figure, at most a few seconds old; older if it takes long to look up."""
+        until, value = self._figures.get(name, (0.0, None))
+        now = time.monotonic()
+        if now >= until:
+            value = look_up()
+            end = time.monotonic()
+            self._figures[name] = (end + max(_FRESH, _COST * (end - now)), value)
+        return value
