@@ -1,13 +1,13 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-rust test-python test-floor test-faults torture lint lint-rust lint-python format bench bench-quick bench-engine wheel install dev clean
+.PHONY: help demo test test-rust test-python test-floor test-faults torture lint lint-rust lint-python format bench bench-quick bench-engine wheel install dev browser screenshots clean
 
 PYTHON ?= python3
 VENV := .venv
 FLOOR := .venv-floor
-# Long tests of the engine, which langgraph-checkpoint has no part in.
+# Long tests of the engine and of the web page, which langgraph-checkpoint has no part in.
 ENGINE_ONLY := apply_retention backup benches compact_damage contention crash exit fork killed_verbs restore \
-	second_sqlite upgrade write_queue
+	second_sqlite ui_browser ui_parts ui_security upgrade write_queue
 BENCHES := .venv-benches
 # rustup's cargo, also where the shell has not read its profile.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -24,7 +24,7 @@ test: lint test-rust test-python test-faults test-floor ## Everything that CI ru
 test-rust: ## The engine, without an interpreter
 	cargo test --locked --no-default-features
 
-test-python: install ## The installed wheel with the newest langgraph-checkpoint
+test-python: install browser ## The installed wheel with the newest langgraph-checkpoint
 	$(VENV)/bin/python -m pytest
 
 test-floor: wheel $(FLOOR)/.ready ## The same with the oldest langgraph-checkpoint that is supported
@@ -56,6 +56,12 @@ lint-python: install
 format: $(VENV)/.ready ## Formats all code
 	cargo fmt
 	$(VENV)/bin/ruff check --fix && $(VENV)/bin/ruff format
+
+browser: # Of the tests of the web page
+	.ci/chromium
+
+screenshots: install browser ## Makes the pictures of docs/ui.md anew
+	$(VENV)/bin/python docs/make_screenshots.py
 
 bench: wheel $(BENCHES)/.ready ## Measures the savers beside others; within 15 minutes on 2 quiet cores
 	$(BENCHES)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/*.whl
