@@ -8,7 +8,7 @@ use crate::model::{
     CheckpointKey, Conversion, CopyProgress, Deleted, DeltaHistory, EncodedCheckpoint, EncodedRow,
     EncodedWrites, Format, Garbage, HistoryPage, Keep, Leased, ListFilter, OnExisting, Opened, Page, Pages,
     Removal, Repaired, Salvaged, Scrubbed, Selection, Stats, Storage, StoredTuple, StoredWrite, Survey,
-    SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage, Vacuumed, Verified,
+    SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage, ThreadRange, Vacuumed, Verified,
 };
 use crate::pending::Pending;
 use crate::retention::{Policy, Run, Term};
@@ -65,8 +65,8 @@ pub trait Backend: Send + Sync {
     /// Gives the lease of a thread back.
     fn release_lease(&self, thread_id: String, token: String) -> Pending<()>;
 
-    /// Finds the checkpoints whose metadata names one of the runs.
-    fn delete_for_runs(&self, run_ids: Vec<String>) -> Pending<Removal>;
+    /// Finds the checkpoints of some threads whose metadata names one of the runs.
+    fn delete_for_runs(&self, run_ids: Vec<String>, threads: ThreadRange) -> Pending<Removal>;
 
     /// Finds the checkpoints that a copy of a part of a thread leaves out. Fails with `NeedShapes` as
     /// `prune` does.
@@ -87,12 +87,14 @@ pub trait Backend: Send + Sync {
     /// Fails with `NeedShapes` for checkpoints that `shapes` must learn first.
     fn prune(&self, thread_id: String, keep: Option<Keep>, shapes: Arc<ShapeBook>) -> Pending<Removal>;
 
-    /// A run of a policy, of the store's own if none is given. `dry_run` only tells what would go.
+    /// A run of a policy, of the store's own if none is given, over some threads. `dry_run` only tells what
+    /// would go.
     fn apply_retention(
         &self,
         policy: Option<Policy>,
         dry_run: bool,
         shapes: Arc<ShapeBook>,
+        threads: ThreadRange,
     ) -> Result<Box<dyn Run>>;
 
     /// Notes what a user says about a thread.
@@ -116,8 +118,8 @@ pub trait Backend: Send + Sync {
     /// Writes the store anew without its free pages, in one go.
     fn rebuild(&self) -> Pending<()>;
 
-    /// What the state of a thread costs, or that of all.
-    fn storage(&self, thread_id: Option<String>) -> Pending<Storage>;
+    /// What the state of some threads costs.
+    fn storage(&self, threads: ThreadRange) -> Pending<Storage>;
 
     /// Gives a slice of the free pages back.
     fn vacuum(&self) -> Pending<Vacuumed>;
@@ -189,8 +191,8 @@ pub trait Backend: Send + Sync {
     /// Reads a page of what a survey found, from a place of it on.
     fn salvage(&self, survey: Arc<Survey>, from: usize) -> Pending<Salvaged>;
 
-    /// The first threads, at most `limit`.
-    fn thread_ids(&self, limit: usize) -> Pending<Vec<String>>;
+    /// The first of some threads, at most `limit`; if asked, also those of which there are only notes.
+    fn thread_ids(&self, threads: ThreadRange, noted: bool, limit: usize) -> Pending<Vec<String>>;
 
     /// A page of a thread's rows as they are stored.
     fn read_thread(&self, thread_id: String, after: Option<(String, String)>) -> Pending<ThreadPage>;

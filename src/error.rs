@@ -174,6 +174,24 @@ pub enum Error {
         head: String,
     },
 
+    /// The thread that shall be made by a copy is there.
+    #[error("thread `{thread_id}` exists; pass another target_thread_id, or on_existing=\"replace\"")]
+    ThreadExists {
+        /// The thread.
+        thread_id: String,
+    },
+
+    /// The checkpoint that a copy shall end with is not stored.
+    #[error(
+        "checkpoint {checkpoint_id} is not stored in the root graph of thread `{thread_id}`; nothing was copied"
+    )]
+    CheckpointMissing {
+        /// The thread.
+        thread_id: String,
+        /// The checkpoint.
+        checkpoint_id: String,
+    },
+
     /// The lease of the thread expired, or is another's by now.
     #[error(
         "the lease of thread `{thread_id}` is lost: it expired, or the thread was deleted; nothing of this call \

@@ -15,6 +15,7 @@ pub mod notice;
 pub mod pending;
 pub mod progress;
 pub mod retention;
+pub mod scoped;
 pub mod shape;
 pub mod sqlite;
 pub mod stepwise;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 mod lifecycle;
+mod range;
 mod size;
 mod stats;
 mod threads;
@@ -12,6 +13,7 @@ mod threads;
 pub use lifecycle::{
     Deleted, Leased, OnExisting, Repaired, Rest, RowPlace, Salvaged, Scrubbed, Selection, Survey,
 };
+pub use range::ThreadRange;
 pub use stats::{CacheStats, ReaderStats, Stats, WalStats, WriterStats};
 pub use threads::{
     ChannelEntry, ChannelStored, HistoryPage, Thread, ThreadCursor, ThreadFilter, ThreadOrder,
@@ -225,6 +227,8 @@ pub struct MetadataFilter {
 /// Which checkpoints `list` returns, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct ListFilter {
+    /// Only these threads.
+    pub threads: ThreadRange,
     /// Only this thread.
     pub thread_id: Option<String>,
     /// Only this namespace.
@@ -312,17 +316,20 @@ pub struct Removal {
     pub steps: Vec<RemovalStep>,
     /// How much goes.
     pub weight: Weight,
+    /// What the ids of threads begin with that the caller does not see.
+    pub prefix: String,
 }
 
 impl Removal {
-    /// The threads of all steps.
+    /// The threads of all steps, as the caller sees them.
     pub fn thread_ids(&self) -> impl Iterator<Item = &str> {
-        self.steps.iter().map(|step| match step {
+        let stored = self.steps.iter().map(|step| match step {
             RemovalStep::CutParent(key, _) | RemovalStep::Checkpoint(key) => key.thread_id.as_str(),
             RemovalStep::NamespaceWrites { thread_id, .. } | RemovalStep::Thread { thread_id, .. } => {
                 thread_id
             }
-        })
+        });
+        stored.filter_map(|thread_id| thread_id.strip_prefix(&*self.prefix))
     }
 }
 

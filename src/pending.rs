@@ -74,6 +74,22 @@ impl<T: 'static> Pending<T> {
         Self(Box::new(work))
     }
 
+    /// A call whose outcome is known: it failed.
+    pub fn failed(error: Error) -> Self {
+        Self::new(Failed(error))
+    }
+
+    /// The same call with another outcome. `convert` must not block.
+    pub fn map<U: 'static>(
+        self,
+        convert: impl FnOnce(Result<T>) -> Result<U> + Send + 'static,
+    ) -> Pending<U> {
+        Pending::new(Mapped {
+            work: self.0,
+            convert,
+        })
+    }
+
     /// Blocks until the call is done, or until `give_up` says true.
     ///
     /// A panic is an error of this call, not Python's `PanicException`, which is no `Exception`:
@@ -99,6 +115,40 @@ impl<T: 'static> Pending<T> {
             self.0.then(Box::new(move |result| teller.tell(result)))
         });
         catch_unwind(work).unwrap_or_default()
+    }
+}
+
+struct Failed(Error);
+
+impl<T> Work<T> for Failed {
+    fn wait(self: Box<Self>, _: GiveUp) -> Result<T> {
+        Err(self.0)
+    }
+
+    fn then(self: Box<Self>, done: Done<T>) -> Cancel {
+        done(Err(self.0));
+        Cancel::default()
+    }
+}
+
+struct Mapped<T, C> {
+    work: Box<dyn Work<T>>,
+    convert: C,
+}
+
+impl<T: 'static, U, C> Work<U> for Mapped<T, C>
+where
+    U: 'static,
+    C: FnOnce(Result<T>) -> Result<U> + Send + 'static,
+{
+    fn wait(self: Box<Self>, give_up: GiveUp) -> Result<U> {
+        let Self { work, convert } = *self;
+        convert(work.wait(give_up))
+    }
+
+    fn then(self: Box<Self>, done: Done<U>) -> Cancel {
+        let Self { work, convert } = *self;
+        work.then(Box::new(move |result| done(convert(result))))
     }
 }
 

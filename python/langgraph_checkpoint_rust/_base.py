@@ -9,7 +9,7 @@ from langgraph_checkpoint_rust._metrics import MetricsVerbs
 from langgraph_checkpoint_rust._reads import ReadVerbs
 from langgraph_checkpoint_rust._repairs import RepairVerbs
 from langgraph_checkpoint_rust._retention import RetentionVerbs
-from langgraph_checkpoint_rust._transfer import TransferVerbs
+from langgraph_checkpoint_rust._tenants import TenantVerbs
 from langgraph_checkpoint_rust._writes import WriteVerbs
 
 
@@ -19,7 +19,7 @@ class SqliteSaverBase(
     ListingVerbs,
     FormatVerbs,
     RepairVerbs,
-    TransferVerbs,
+    TenantVerbs,
     RetentionVerbs,
     LeaseVerbs,
     MetricsVerbs,

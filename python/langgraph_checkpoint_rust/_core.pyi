@@ -209,6 +209,9 @@ class SqliteBackend:
     def format(self) -> Call:
         """How the file keeps its rows. Result: `"interop"`, `"compact"` or `"downgrading"`."""
 
+    def scoped(self, tenant: str) -> SqliteBackend:
+        """The verbs on the threads of one tenant, by its own ids; those on the whole file are refused."""
+
     def close(self) -> None:
         """Lets go of the database; later calls raise `SaverClosedError`. Blocks."""
 
@@ -399,8 +402,8 @@ class SqliteBackend:
     def salvage(self, survey: Survey, from_: int) -> Call:
         """Reads a page of that. Result: `(thread_id | None, list[ThreadRow], what cannot be read, next)`."""
 
-    def thread_ids(self, limit: int) -> Call:
-        """The first threads. Result: `list[str]`."""
+    def thread_ids(self, after: str | None, noted: bool, limit: int) -> Call:
+        """The first threads after one, if asked those with notes only too. Result: `list[str]`."""
 
     def read_thread(self, thread_id: str, after: tuple[str, str] | None) -> Call:
         """A page of a thread as it is stored. Result: `(list[ThreadRow], after)`; None after the last."""

@@ -124,9 +124,12 @@ class DeletionVerbs(Saver):
 
     def _erase_thread(self, thread_id: str) -> Steps[EraseReport]:
         yield from self._open()
-        backend = self._store.backend
-        counts = yield from deleted(backend, str(thread_id), overwrite=True)
-        wal_emptied, free_pages = yield backend.scrub()
+        counts = yield from deleted(self._store.backend, str(thread_id), overwrite=True)
+        return (yield from self._receipt(counts))
+
+    def _receipt(self, counts: tuple[int, int, int]) -> Steps[EraseReport]:
+        """Empties the WAL after something was overwritten, and tells what that cannot reach."""
+        wal_emptied, free_pages = yield self._store.backend.scrub()
         unreachable = [_OLD_COPIES]
         if not wal_emptied:
             unreachable.append(

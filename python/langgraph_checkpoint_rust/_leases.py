@@ -131,10 +131,10 @@ class ThreadLease:
                 "unless it renews; retry then"
             )
         self.fence = fence
-        self._store.leases[self.thread_id] = self._token
+        self._store.leases[self._store.tenant, self.thread_id] = self._token
 
     def _renew(self) -> Steps[None]:
-        held = self._store.leases.get(self.thread_id) == self._token
+        held = self._store.lease(self.thread_id) == self._token
         fence = None
         if held:
             fence, _ = yield from self._asked()
@@ -150,6 +150,6 @@ class ThreadLease:
         return answer
 
     def _give_back(self) -> Steps[None]:
-        if self._store.leases.get(self.thread_id) == self._token:
-            del self._store.leases[self.thread_id]
+        if self._store.lease(self.thread_id) == self._token:
+            del self._store.leases[self._store.tenant, self.thread_id]
         yield self._store.backend.release_lease(self.thread_id, self._token)

@@ -15,7 +15,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langgraph_checkpoint_rust import _serialize, _storage
 from langgraph_checkpoint_rust._core import ShapeBook
-from langgraph_checkpoint_rust._store import Store
+from langgraph_checkpoint_rust._store import Store, TenantStore
 from langgraph_checkpoint_rust.host import HostSettings, parted
 from langgraph_checkpoint_rust.serde import RustSerializer
 from langgraph_checkpoint_rust.settings import SqliteSettings
@@ -140,6 +140,11 @@ class Saver(BaseCheckpointSaver[str]):
         return self._store.host
 
     @property
+    def tenant(self) -> str | None:
+        """Whose threads this saver sees; None for all: see `scoped`."""
+        return self._store.tenant
+
+    @property
     def is_setup(self) -> bool:
         """Whether the database was opened."""
         return self._store.is_open
@@ -167,6 +172,8 @@ class Saver(BaseCheckpointSaver[str]):
 
     def stats(self, thread_id: str | None = None, *, by: Literal["channel"] | None = None) -> dict[str, Any]:
         """Figures of the connections; or, of one thread or by channel, what the stored state costs.
+
+        A scoped saver tells only what the stored state of its tenant costs.
 
         Args:
             thread_id: Only this thread's state.
@@ -201,7 +208,7 @@ class Saver(BaseCheckpointSaver[str]):
             >>> saver.stats(by="channel")["stored_bytes"]
             0
         """
-        if thread_id is None and by is None:
+        if thread_id is None and by is None and self.tenant is None:
             return self._store.backend.stats()
         return self._run(self._storage(thread_id), "stats")
 
@@ -210,7 +217,7 @@ class Saver(BaseCheckpointSaver[str]):
     ) -> dict[str, Any]:
         """As `stats`."""
         await self._store.resolve()
-        if thread_id is None and by is None:
+        if thread_id is None and by is None and self.tenant is None:
             return self._store.backend.stats()
         return await self._arun(self._storage(thread_id), "stats")
 
@@ -220,7 +227,10 @@ class Saver(BaseCheckpointSaver[str]):
         return _storage.stats_of(figures)
 
     def close(self) -> None:
-        """Closes the database, for all copies of this saver. Idempotent.
+        """Closes the database, for all copies of this saver and those scoped from it. Idempotent.
+
+        Raises:
+            ValueError: If this saver is scoped: others use the database.
 
         Example:
             >>> from langgraph_checkpoint_rust import RustSqliteSaver
@@ -238,14 +248,16 @@ class Saver(BaseCheckpointSaver[str]):
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.close()
+        if self.tenant is None:
+            self.close()
 
     async def __aenter__(self) -> Self:
         await self._store.resolve()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self.aclose()
+        if self.tenant is None:
+            await self.aclose()
 
     def __copy__(self) -> Self:
         clone = object.__new__(type(self))
@@ -267,17 +279,21 @@ class Saver(BaseCheckpointSaver[str]):
             "_path": store.path,
             "_settings": store.settings,
             "_host": store.host,
+            "_tenant": store.tenant,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         path, settings, host = state.pop("_path"), state.pop("_settings"), state.pop("_host")
+        tenant = state.pop("_tenant")
         self.__dict__.update(state)
-        self._store = Store(path, settings, host)
+        store = Store(path, settings, host)
+        self._store = store if tenant is None else TenantStore(store, tenant)
 
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({self._store.path!r}, format={self._store.format!r}, "
-            f"synchronous={self.settings.synchronous!r})"
+            f"synchronous={self.settings.synchronous!r}"
+            f"{'' if self.tenant is None else f', tenant={self.tenant!r}'})"
         )
 
     def __getattr__(self, name: str) -> NoReturn:

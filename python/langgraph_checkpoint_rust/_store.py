@@ -37,6 +37,9 @@ _logger = logging.getLogger("langgraph_checkpoint_rust")
 class Store:
     """One database as the Python side knows it."""
 
+    tenant: str | None = None
+    """Whose threads are seen; None for all."""
+
     def __init__(
         self,
         conn: Any,
@@ -45,7 +48,7 @@ class Store:
     ) -> None:
         self.settings = settings
         self.host = host
-        self._refreshed: dict[str, float] = {}
+        self._refreshed: dict[tuple[str | None, str], float] = {}
         self.emit = Emitter(host.on_event)
         self.runner = Runner()
         if host.is_watching:
@@ -53,8 +56,8 @@ class Store:
         _stores.add(self)
         self.is_open = False
         self.format: str = settings.format
-        self.leases: dict[str, str] = {}
-        """By thread: the token of the lease that is held."""
+        self.leases: dict[tuple[str | None, str], str] = {}
+        """By tenant and thread: the token of the lease that is held."""
         self._closed = False
         self._unresolved: Any = None
         self._address: Address | None = None
@@ -143,11 +146,11 @@ class Store:
         if not ttl.get("refresh_on_read") or default is None or self.settings.read_only:
             return None
         now = time.monotonic()
-        if now - self._refreshed.get(thread_id, -math.inf) < default / 1000 * _REFRESH_EVERY:
+        if now - self._refreshed.get((self.tenant, thread_id), -math.inf) < default / 1000 * _REFRESH_EVERY:
             return None
         if len(self._refreshed) >= _MOST_REFRESHED:
             self._refreshed.clear()
-        self._refreshed[thread_id] = now
+        self._refreshed[self.tenant, thread_id] = now
         return default
 
     def opened(self, created: bool, format_: str, size: int) -> None:
@@ -171,6 +174,10 @@ class Store:
         self.runner.after_fork()
         self.emit.after_fork()
 
+    def lease(self, thread_id: str) -> str | None:
+        """The token of the lease that is held on a thread."""
+        return self.leases.get((self.tenant, thread_id))
+
     def close(self) -> None:
         """Closes the database. Idempotent."""
         self._closed = True
@@ -186,3 +193,48 @@ def after_fork() -> None:
     """In a forked child."""
     for store in _stores:
         store.after_fork()
+
+
+class TenantStore(Store):
+    """The same database as one tenant sees it.
+
+    Only the native half knows how the tenant's ids are stored. What this class does not define is the whole
+    store's, to read and to set.
+    """
+
+    _OWN = frozenset({"tenant", "_whole", "_scoped"})
+
+    tenant: str
+
+    def __init__(self, whole: Store, tenant: str) -> None:
+        self._whole = whole
+        self.tenant = tenant
+        self._scoped: SqliteBackend | None = None
+
+    @property
+    def backend(self) -> SqliteBackend:
+        """The native backend, which sees the tenant's threads only."""
+        if self._scoped is None:
+            self._scoped = self._whole.backend.scoped(self.tenant)
+        return self._scoped
+
+    async def resolve(self) -> None:
+        """As `Store.resolve`."""
+        await self._whole.resolve()
+
+    def close(self) -> None:
+        """Refuses: others use the database.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            f"this saver is scoped to tenant {self.tenant!r}: close the saver that it was made from"
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only for what is not this object's own.
+        return getattr(self._whole, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self if name in self._OWN else self._whole, name, value)

@@ -76,18 +76,18 @@ class TransferVerbs(Saver):
             >>> saver.import_thread("thread.db", thread_id="2").checkpoints
             1
         """
-        with _NewFile(path, self.settings) as target:
+        with NewFile(path, self.settings) as target:
             return self._run(self._export_thread(str(thread_id), target))
 
     async def aexport_thread(self, thread_id: str, path: StrPath) -> TransferReport:
         """As `export_thread`."""
         await self._store.resolve()
-        async with _NewFile(path, self.settings) as target:
+        async with NewFile(path, self.settings) as target:
             return await self._arun(self._export_thread(str(thread_id), target))
 
     def _export_thread(self, thread_id: str, target: SqliteBackend) -> Steps[TransferReport]:
         yield from self._open()
-        report = yield from _transferred(self._store.backend, thread_id, target, thread_id)
+        report = yield from transferred(self._store.backend, thread_id, target, thread_id)
         if not report.checkpoints + report.writes:
             raise ValueError(f"thread {thread_id!r} does not exist; nothing was exported")
         return report
@@ -127,7 +127,7 @@ class TransferVerbs(Saver):
         try:
             found, target = self._run_part(self._prepare_import(source, thread_id, on_existing))
             try:
-                return self._run(_transferred(source, found, self._store.backend, target), "import_thread")
+                return self._run(transferred(source, found, self._store.backend, target), "import_thread")
             except BaseException:
                 self._run_part(self._remove_import(target))
                 raise
@@ -144,7 +144,7 @@ class TransferVerbs(Saver):
             found, target = await self._arun_part(self._prepare_import(source, thread_id, on_existing))
             try:
                 return await self._arun(
-                    _transferred(source, found, self._store.backend, target), "import_thread"
+                    transferred(source, found, self._store.backend, target), "import_thread"
                 )
             except BaseException:
                 await asyncio.shield(self._arun_part(self._remove_import(target)))
@@ -156,7 +156,7 @@ class TransferVerbs(Saver):
         self, source: SqliteBackend, thread_id: str | None, on_existing: str
     ) -> Steps[tuple[str, str]]:
         """The thread in the file, and the thread to make of it, which is not there any more."""
-        threads = yield source.thread_ids(2)
+        threads = yield source.thread_ids(None, False, 2)
         if len(threads) != 1:
             count = "more than one thread" if threads else "no thread"
             raise ValueError(f"the file holds {count}; import takes a file with exactly one")
@@ -276,7 +276,7 @@ class TransferVerbs(Saver):
                 yield task_id, path, WRITES_IDX_MAP.get(channel, index), channel, typed
 
 
-def _transferred(
+def transferred(
     source: SqliteBackend, source_id: str, target: SqliteBackend, target_id: str
 ) -> Steps[TransferReport]:
     """Copies the rows of a thread as they are stored, a page at a time."""
@@ -290,7 +290,7 @@ def _transferred(
     return TransferReport(int(checkpoints + writes > 0), checkpoints, writes)
 
 
-class _NewFile:
+class NewFile:
     """A database that is made, and that goes again if the block fails."""
 
     def __init__(self, path: StrPath, settings: SqliteSettings) -> None:

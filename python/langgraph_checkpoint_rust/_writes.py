@@ -86,7 +86,7 @@ class WriteVerbs(Saver):
         encoded = _metadata.dumps(config, metadata)
         outline = None if self._chunkable else _outline.outline(checkpoint)
         # First, so that no later write overtakes it while the file is opened.
-        backend, lease = self._store.backend, self._store.leases.get(key[0])
+        backend, lease = self._store.backend, self._store.lease(key[0])
         yield from storing(backend, backend.put, key, parent, typed, encoded, outline, self._chunkable, lease)
         yield from self._open()
         return _tuples.config_of(config["configurable"]["thread_id"], key[1], checkpoint_id)
@@ -146,7 +146,7 @@ class WriteVerbs(Saver):
         ]
         replace = all(channel in WRITES_IDX_MAP for _, channel, _ in encoded)
         # First, so that no later write overtakes it while the file is opened.
-        backend, lease = self._store.backend, self._store.leases.get(key[0])
+        backend, lease = self._store.backend, self._store.lease(key[0])
         how = (replace, encoded, self._chunkable, lease)
         yield from storing(backend, backend.put_writes, key, task_id, task_path, *how)
         yield from self._open()

@@ -1,6 +1,6 @@
 //! Threads, and a channel along the checkpoints.
 
-use super::{MetadataFilter, StoredWrite, TypedValue};
+use super::{MetadataFilter, StoredWrite, ThreadRange, TypedValue};
 
 /// What is known of a thread. Times are milliseconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub enum ThreadOrder {
 /// Which threads to list.
 #[derive(Clone, Debug, Default)]
 pub struct ThreadFilter {
+    /// Only these.
+    pub threads: ThreadRange,
     /// Only threads that stand so.
     pub status: Option<String>,
     /// Only archived ones, or only others.

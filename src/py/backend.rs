@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::PyDict;
 
+use super::answers::{deleting, format_name, learning, object, removing, typed_tuples, write_tuples};
 use super::call::{PyCall, acknowledged, stored};
 use super::convert::{
     ConversionArgument, FilterArgument, KeyArgument, TypedArgument, WriteArgument, checkpoint_key,
@@ -22,19 +23,18 @@ use super::threads::{CursorArgument, ThreadFilterArgument, thread_cursor, thread
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
-    Blob, Conversion, CopyProgress, Deleted, EncodedCheckpoint, EncodedRow, EncodedWrites, Format, Keep,
-    Leased, OnConflict, OnExisting, Page, Removal, Rest, Selection, StoredTuple, StoredWrite, SweepProgress,
-    Swept, ThreadPage, TypedValue,
+    Blob, Conversion, CopyProgress, EncodedCheckpoint, EncodedRow, EncodedWrites, Format, Keep, Leased,
+    OnConflict, OnExisting, Page, Selection, StoredTuple, SweepProgress, Swept, ThreadPage, ThreadRange,
 };
-use crate::pending::Pending;
 use crate::retention::Term;
+use crate::scoped::Scoped;
 use crate::sqlite::{Location, SqliteBackend};
 
 /// A SQLite store for the Python savers.
 #[pyclass(name = "SqliteBackend", module = "langgraph_checkpoint_rust._core", frozen)]
 pub(super) struct PySqliteBackend {
     /// Taken on drop only.
-    backend: Option<SqliteBackend>,
+    backend: Option<Arc<dyn Backend>>,
 }
 
 #[pymethods]
@@ -46,7 +46,14 @@ impl PySqliteBackend {
         let policy = policy.map(super::retention::policy);
         let backend = SqliteBackend::new(location, settings.try_into()?, policy);
         Ok(Self {
-            backend: Some(backend),
+            backend: Some(Arc::new(backend)),
+        })
+    }
+
+    fn scoped(&self, tenant: &str) -> PyResult<Self> {
+        let store = Arc::clone(self.verbs()?);
+        Ok(Self {
+            backend: Some(Arc::new(Scoped::new(store, tenant))),
         })
     }
 
@@ -183,7 +190,7 @@ impl PySqliteBackend {
 
     fn delete_for_runs(&self, run_ids: Vec<String>) -> PyResult<PyCall> {
         Ok(PyCall::new(
-            self.verbs()?.delete_for_runs(run_ids),
+            self.verbs()?.delete_for_runs(run_ids, ThreadRange::default()),
             |py, removal| object(py, PyRemoval(Arc::new(removal?))),
         ))
     }
@@ -260,9 +267,9 @@ impl PySqliteBackend {
         shapes: &PyShapeBook,
     ) -> PyResult<PyRetentionRun> {
         let policy = policy.map(super::retention::policy);
-        let run = self
-            .verbs()?
-            .apply_retention(policy, dry_run, Arc::clone(&shapes.0))?;
+        let run =
+            self.verbs()?
+                .apply_retention(policy, dry_run, Arc::clone(&shapes.0), ThreadRange::default())?;
         Ok(PyRetentionRun::new(run))
     }
 
@@ -323,7 +330,8 @@ impl PySqliteBackend {
     }
 
     fn storage(&self, thread_id: Option<String>) -> PyResult<PyCall> {
-        Ok(PyCall::new(self.verbs()?.storage(thread_id), |py, storage| {
+        let threads = thread_id.map_or_else(ThreadRange::default, ThreadRange::one);
+        Ok(PyCall::new(self.verbs()?.storage(threads), |py, storage| {
             let storage = storage?;
             let channels: BTreeMap<_, _> = storage
                 .channels
@@ -481,8 +489,10 @@ impl PySqliteBackend {
         Ok(PyCall::new(salvaged, |py, salvaged| object(py, &salvaged?)))
     }
 
-    fn thread_ids(&self, limit: usize) -> PyResult<PyCall> {
-        let found = self.verbs()?.thread_ids(limit);
+    fn thread_ids(&self, after: Option<&str>, noted: bool, limit: usize) -> PyResult<PyCall> {
+        let mut threads = ThreadRange::default();
+        after.inspect(|after| threads.begin_after(after));
+        let found = self.verbs()?.thread_ids(threads, noted, limit);
         Ok(PyCall::new(found, |py, found| object(py, found?)))
     }
 
@@ -506,7 +516,7 @@ impl PySqliteBackend {
 }
 
 impl PySqliteBackend {
-    fn verbs(&self) -> Result<&SqliteBackend> {
+    fn verbs(&self) -> Result<&Arc<dyn Backend>> {
         self.backend
             .as_ref()
             .ok_or_else(|| Error::Panicked("a backend was used after its drop".to_owned()))
@@ -525,65 +535,5 @@ impl Drop for PySqliteBackend {
     }
 }
 
-fn format_name(format: Format) -> &'static str {
-    match format {
-        Format::Interop => "interop",
-        Format::Compact => "compact",
-        Format::Downgrading => "downgrading",
-    }
-}
-
-pub(super) fn object<'py, T: IntoPyObject<'py>>(py: Python<'py>, value: T) -> PyResult<Py<PyAny>>
-where
-    PyErr: From<T::Error>,
-{
-    use pyo3::BoundObject;
-    Ok(value.into_pyobject(py)?.into_any().into_bound().unbind())
-}
-
-/// A slice of a deletion.
-fn deleting(pending: Pending<Deleted>) -> PyCall {
-    PyCall::new(pending, |py, deleted| {
-        let deleted = deleted?;
-        let rest = match deleted.rest {
-            Rest::None => None,
-            Rest::Unmarked => Some("unmarked"),
-            Rest::Marked => Some("marked"),
-        };
-        object(py, (rest, (deleted.checkpoints, deleted.writes, deleted.chunks)))
-    })
-}
-
-/// A call that finds what is to be removed.
-fn removing(pending: Pending<Removal>) -> PyCall {
-    PyCall::new(pending, |py, removal| {
-        learning(py, removal, |removal| {
-            Ok(object(py, PyRemoval(Arc::new(removal)))?.into_bound(py))
-        })
-    })
-}
-
-/// `(result, [])`, or `(None, [checkpoints])` for those that only their serializer can read: Python
-/// decodes them, outside any transaction, and calls again.
-pub(super) fn learning<'py, T>(
-    py: Python<'py>,
-    result: Result<T>,
-    convert: impl FnOnce(T) -> PyResult<Bound<'py, PyAny>>,
-) -> PyResult<Py<PyAny>> {
-    match result {
-        Ok(result) => object(py, (convert(result)?, PyList::empty(py))),
-        Err(Error::NeedShapes(unknown)) => object(py, (py.None(), typed_tuples(py, &unknown)?)),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// `(the target was looked at, all writes are copied, (namespace, checkpoint) copied last)`.
 type CopyArgument = (bool, bool, Option<(String, String)>);
-
-fn typed_tuples<'py>(py: Python<'py>, values: &[TypedValue]) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-    values.iter().map(|value| value.into_pyobject(py)).collect()
-}
-
-fn write_tuples<'py>(py: Python<'py>, writes: &[StoredWrite]) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-    writes.iter().map(|write| write.into_pyobject(py)).collect()
-}

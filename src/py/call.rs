@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::backend::object;
+use super::answers::object;
 use super::channel::PyChannel;
 use super::notices::log_notices;
 use crate::error::{Error, Result};

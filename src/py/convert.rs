@@ -8,7 +8,7 @@ use pyo3::types::{PyBytes, PyString};
 use crate::error::Error;
 use crate::model::{
     Blob, CheckpointKey, Conversion, EncodedWrite, FilterValue, ListFilter, MetadataFilter, Payload, Stage,
-    StoredTuple, StoredWrite, TypedValue,
+    StoredTuple, StoredWrite, ThreadRange, TypedValue,
 };
 
 impl<'py> FromPyObject<'_, 'py> for Payload {
@@ -145,6 +145,7 @@ pub(super) fn list_filter(
 ) -> ListFilter {
     let metadata = metadata.into_iter().map(metadata_filter).collect();
     ListFilter {
+        threads: ThreadRange::default(),
         thread_id,
         checkpoint_ns,
         checkpoint_id,

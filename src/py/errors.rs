@@ -57,7 +57,9 @@ impl From<Error> for PyErr {
             Error::ThreadDeleted { .. } => classes::ThreadDeletedError::new_err(message),
             Error::ConcurrentWrite { .. } => classes::ConcurrentWriteError::new_err(message),
             Error::LeaseLost { .. } => classes::LeaseLostError::new_err(message),
-            Error::Invalid(_) => PyValueError::new_err(message),
+            Error::Invalid(_) | Error::ThreadExists { .. } | Error::CheckpointMissing { .. } => {
+                PyValueError::new_err(message)
+            }
             Error::Sqlite { extended_code, .. } => classes::DatabaseError::new_err((message, extended_code)),
             Error::Raw(_) => classes::DatabaseError::new_err(message),
             // Its caller is gone: a cancelled task, or a signal whose handler raised.

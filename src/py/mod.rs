@@ -1,5 +1,6 @@
 //! The border: extract, detach, convert. The only room beside `codec` that names `pyo3`.
 
+mod answers;
 mod backend;
 mod call;
 mod channel;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use super::backend::{learning, object};
+use super::answers::{learning, object};
 use super::call::PyCall;
 use crate::retention::{Policy, Run, SharedRun, step};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::backend::object;
+use super::answers::object;
 use crate::model::Stats;
 use crate::sqlite::lock_guard;
 

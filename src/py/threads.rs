@@ -5,7 +5,9 @@ use pyo3::types::PyTuple;
 
 use super::convert::{ConditionArgument, metadata_filter};
 use crate::error::{Error, Result};
-use crate::model::{ChannelStored, HistoryPage, Thread, ThreadCursor, ThreadFilter, ThreadOrder};
+use crate::model::{
+    ChannelStored, HistoryPage, Thread, ThreadCursor, ThreadFilter, ThreadOrder, ThreadRange,
+};
 
 /// `(status, archived, conditions, order)`.
 pub(super) type ThreadFilterArgument = (Option<String>, Option<bool>, Vec<ConditionArgument>, String);
@@ -23,6 +25,7 @@ pub(super) fn thread_filter(
             "thread_id" => ThreadOrder::Id,
             _ => return Err(Error::Invalid(format!("threads have no order `{order}`"))),
         },
+        threads: ThreadRange::default(),
         ttl: None,
     })
 }

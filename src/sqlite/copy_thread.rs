@@ -120,10 +120,9 @@ fn make_room(transaction: &WriteTransaction<'_>, copy: &Copy<'_>, slice: &Slice)
     match copy.on_existing {
         OnExisting::Merge => Ok(false),
         OnExisting::Refuse if is_empty()? => Ok(false),
-        OnExisting::Refuse => Err(Error::Invalid(format!(
-            "thread `{}` exists; pass another target_thread_id, or on_existing=\"replace\"",
-            copy.target
-        ))),
+        OnExisting::Refuse => Err(Error::ThreadExists {
+            thread_id: copy.target.to_owned(),
+        }),
         OnExisting::Replace => {
             let mut deleted = Deleted::default();
             delete_in(transaction, copy.target, Deletion::default(), slice, &mut deleted)?;

@@ -1,12 +1,18 @@
 //! `delete_for_runs`: finds the checkpoints whose metadata names a run; `remove` deletes them.
 
+use rusqlite::params;
+
 use super::engine::ReadTransaction;
 use super::schema;
 use super::statements as sql;
 use crate::error::Result;
-use crate::model::{CheckpointKey, Format, Removal, RemovalStep};
+use crate::model::{CheckpointKey, Format, Removal, RemovalStep, ThreadRange};
 
-pub(super) fn delete_for_runs(transaction: &ReadTransaction<'_>, run_ids: &[String]) -> Result<Removal> {
+pub(super) fn delete_for_runs(
+    transaction: &ReadTransaction<'_>,
+    run_ids: &[String],
+    threads: &ThreadRange,
+) -> Result<Removal> {
     let run_ids = serde_json::Value::from(run_ids).to_string();
     let connection = transaction.connection;
     let mut statement =
@@ -14,7 +20,8 @@ pub(super) fn delete_for_runs(transaction: &ReadTransaction<'_>, run_ids: &[Stri
             Format::Compact => sql::SELECT_INDEXED_RUN_CHECKPOINTS,
             Format::Interop | Format::Downgrading => sql::SELECT_RUN_CHECKPOINTS,
         })?;
-    let keys = statement.query_map([run_ids], |row| {
+    let parameters = params![run_ids, threads.from, threads.until];
+    let keys = statement.query_map(parameters, |row| {
         Ok(CheckpointKey {
             thread_id: row.get(0)?,
             checkpoint_ns: row.get(1)?,

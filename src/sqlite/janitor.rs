@@ -12,6 +12,7 @@ use super::gate;
 use super::retention::Retention;
 use super::sync::{lock, wait_for};
 use crate::error::Error;
+use crate::model::ThreadRange;
 use crate::notice;
 use crate::retention::{Policy, Reason, RetentionStats, Run};
 use crate::shape::ShapeBook;
@@ -176,7 +177,7 @@ impl Janitor {
 
     fn run(&self, engine: &Arc<Engine>, policy: &Arc<Policy>) {
         let shapes = Arc::new(ShapeBook::default());
-        let mut run = Retention::new(engine, Arc::clone(policy), false, shapes);
+        let mut run = Retention::new(engine, Arc::clone(policy), false, shapes, ThreadRange::default());
         loop {
             let began = Instant::now();
             let step = run.step();

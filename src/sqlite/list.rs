@@ -59,6 +59,9 @@ fn page_keys(
         &filter.checkpoint_id,
         &filter.before,
     ];
+    if !filter.threads.is_all() {
+        parameters.extend([&filter.threads.from as &dyn ToSql, &filter.threads.until]);
+    }
     parameters.extend(columns.into_iter().flatten().map(|value| -> &dyn ToSql { value }));
     if let Some(key) = after {
         let columns: [&dyn ToSql; 4] = [

@@ -69,6 +69,9 @@ pub(super) fn find(connection: &Connection, thread_id: &str) -> Result<Option<Th
 
 fn statement(select: &str, filter: &ThreadFilter, order: &str) -> String {
     let mut text = [select, sql::VISIBLE].concat();
+    if !filter.threads.is_all() {
+        text.push_str(sql::IN_RANGE);
+    }
     for _ in &filter.metadata {
         text.push_str(sql::METADATA_IS);
     }
@@ -99,6 +102,9 @@ fn with_parameters<T>(
         &filter.status,
         &filter.ttl,
     ];
+    if !filter.threads.is_all() {
+        parameters.extend([&filter.threads.from as &dyn ToSql, &filter.threads.until]);
+    }
     for condition in &filter.metadata {
         parameters.extend(condition_parameters(condition));
     }
@@ -154,15 +160,15 @@ fn listed_by_keys(
 ) -> Result<Vec<Thread>> {
     let has_notes = schema::has_threads(connection)?;
     let mut found = Vec::new();
-    let mut next = threads::next_thread(connection, None)?;
-    while let Some(thread_id) = next {
-        next = threads::next_thread(connection, Some(&thread_id))?;
+    let mut range = filter.threads.clone();
+    while let Some(thread_id) = threads::next_thread(connection, &range)? {
+        range.begin_after(&thread_id);
         let time = time_by_keys(connection, &thread_id, filter.order)?;
         found.push((Reverse(time), thread_id));
     }
     if has_notes {
         let mut statement = connection.prepare_cached(sql::ONLY_NOTES)?;
-        let mut rows = statement.query([])?;
+        let mut rows = statement.query(params![filter.threads.from, filter.threads.until])?;
         while let Some(row) = rows.next()? {
             let time = match filter.order {
                 ThreadOrder::Id => 0,

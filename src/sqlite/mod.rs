@@ -77,7 +77,8 @@ use crate::model::{
     ChannelHistory, CheckpointKey, Conversion, CopyProgress, Deleted, DeltaHistory, EncodedCheckpoint,
     EncodedRow, EncodedWrites, Format, Garbage, HistoryPage, Keep, Leased, ListFilter, OnExisting, Opened,
     Page, Pages, Removal, Repaired, Salvaged, Scrubbed, Selection, Stats, Storage, StoredTuple, StoredWrite,
-    Survey, SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage, Vacuumed, Verified,
+    Survey, SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage, ThreadRange, Vacuumed,
+    Verified,
 };
 use crate::pending::Pending;
 use crate::retention::{Policy, Run, Term};
@@ -151,12 +152,18 @@ impl Backend for SqliteBackend {
         policy: Option<Policy>,
         dry_run: bool,
         shapes: Arc<ShapeBook>,
+        threads: ThreadRange,
     ) -> Result<Box<dyn Run>> {
         let policy = policy.map(Arc::new).or_else(|| self.engine.household.policy());
         let policy = policy.ok_or_else(|| {
             Error::Invalid("this saver has no retention policy; pass one, or give it retention=".to_owned())
         })?;
-        let run = retention::Retention::new(&self.engine, policy, dry_run, shapes);
+        if policy.max_bytes.is_some() && !threads.is_all() {
+            return Err(Error::Invalid(
+                "max_bytes is about the whole file: leave it out of the policy of a tenant".to_owned(),
+            ));
+        }
+        let run = retention::Retention::new(&self.engine, policy, dry_run, shapes, threads);
         Ok(Box::new(run))
     }
 
@@ -274,9 +281,9 @@ impl Backend for SqliteBackend {
         })
     }
 
-    fn delete_for_runs(&self, run_ids: Vec<String>) -> Pending<Removal> {
+    fn delete_for_runs(&self, run_ids: Vec<String>, threads: ThreadRange) -> Pending<Removal> {
         self.engine.read(Removal::default, move |transaction| {
-            delete_for_runs::delete_for_runs(transaction, &run_ids)
+            delete_for_runs::delete_for_runs(transaction, &run_ids, &threads)
         })
     }
 
@@ -356,9 +363,9 @@ impl Backend for SqliteBackend {
         })
     }
 
-    fn storage(&self, thread_id: Option<String>) -> Pending<Storage> {
+    fn storage(&self, threads: ThreadRange) -> Pending<Storage> {
         self.engine.read(Storage::default, move |transaction| {
-            storage::storage(transaction, thread_id.as_deref())
+            storage::storage(transaction, &threads)
         })
     }
 
@@ -510,9 +517,9 @@ impl Backend for SqliteBackend {
         })
     }
 
-    fn thread_ids(&self, limit: usize) -> Pending<Vec<String>> {
+    fn thread_ids(&self, threads: ThreadRange, noted: bool, limit: usize) -> Pending<Vec<String>> {
         self.engine.read(Vec::new, move |transaction| {
-            read_thread::thread_ids(transaction, limit)
+            read_thread::thread_ids(transaction, &threads, noted, limit)
         })
     }
 

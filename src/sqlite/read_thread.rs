@@ -7,10 +7,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::engine::ReadTransaction;
 use super::get_tuple::get_tuple;
 use super::row;
+use super::schema;
 use super::slice::Slice;
 use super::statements::maintenance as sql;
 use crate::error::Result;
-use crate::model::{CheckpointKey, PlacedWrite, StoredTuple, ThreadPage, ThreadRow};
+use crate::model::{CheckpointKey, PlacedWrite, StoredTuple, ThreadPage, ThreadRange, ThreadRow};
 
 /// A page ends early once it holds this much.
 const PAGE_BYTES: usize = 8 << 20;
@@ -127,11 +128,21 @@ fn places(transaction: &ReadTransaction<'_>, key: &CheckpointKey) -> Result<Vec<
     Ok(places)
 }
 
-pub(super) fn thread_ids(transaction: &ReadTransaction<'_>, limit: usize) -> Result<Vec<String>> {
-    let mut statement = transaction.connection.prepare_cached(sql::SELECT_THREADS)?;
+pub(super) fn thread_ids(
+    transaction: &ReadTransaction<'_>,
+    range: &ThreadRange,
+    noted: bool,
+    limit: usize,
+) -> Result<Vec<String>> {
+    let connection = transaction.connection;
+    let mut statement = connection.prepare_cached(if noted && schema::has_threads(connection)? {
+        sql::SELECT_NOTED_THREADS
+    } else {
+        sql::SELECT_THREADS
+    })?;
     let most = i64::try_from(limit + transaction.hidden.len()).unwrap_or(i64::MAX);
     let mut threads = statement
-        .query_map([most], |row| row.get(0))?
+        .query_map(params![range.from, range.until, most], |row| row.get(0))?
         .collect::<rusqlite::Result<Vec<String>>>()?;
     threads.retain(|thread_id| !transaction.hides(thread_id));
     threads.truncate(limit);

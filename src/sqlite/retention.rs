@@ -22,7 +22,7 @@ use super::terms::{self, Terms};
 use super::threads;
 use super::weigh;
 use crate::error::{Error, Result};
-use crate::model::{Keep, Removal, RemovalStep, SweepProgress, Swept, Weight};
+use crate::model::{Keep, Removal, RemovalStep, SweepProgress, Swept, ThreadRange, Weight};
 use crate::pending::patient;
 use crate::retention::{Outcome, Policy, Reason, Run};
 use crate::shape::ShapeBook;
@@ -42,8 +42,8 @@ pub(super) struct Retention {
     policy: Arc<Policy>,
     dry_run: bool,
     shapes: Arc<ShapeBook>,
-    /// Up to which thread all were looked at; none before the first.
-    after: Option<String>,
+    /// The threads that were not looked at.
+    threads: ThreadRange,
     /// All were looked at.
     is_looked: bool,
     found: VecDeque<(String, Reason)>,
@@ -64,13 +64,14 @@ impl Retention {
         policy: Arc<Policy>,
         dry_run: bool,
         shapes: Arc<ShapeBook>,
+        threads: ThreadRange,
     ) -> Self {
         Self {
             engine: Arc::clone(engine),
             policy,
             dry_run,
             shapes,
-            after: None,
+            threads,
             is_looked: false,
             found: VecDeque::new(),
             by_age: Vec::new(),
@@ -89,15 +90,17 @@ impl Retention {
 
     /// Looks at some threads.
     fn look(&mut self) -> Result<()> {
-        let (policy, after) = (Arc::clone(&self.policy), self.after.clone());
+        let (policy, threads) = (Arc::clone(&self.policy), self.threads.clone());
         let page = self
             .engine
             .read(Page::default, move |transaction| {
-                look(transaction, &policy, after)
+                look(transaction, &policy, threads)
             })
             .wait()?;
         self.is_looked = page.next.is_none();
-        self.after = page.next;
+        if let Some(last) = page.next {
+            self.threads.begin_after(&last);
+        }
         self.found.extend(page.found);
         if self.policy.max_bytes.is_some() {
             self.by_age.extend(page.by_age);
@@ -279,12 +282,13 @@ struct Page {
     next: Option<String>,
 }
 
-fn look(transaction: &ReadTransaction<'_>, policy: &Policy, mut after: Option<String>) -> Result<Page> {
+fn look(transaction: &ReadTransaction<'_>, policy: &Policy, mut range: ThreadRange) -> Result<Page> {
     let connection = transaction.connection;
     let slice = Slice::begin();
     let mut page = Page::default();
     for _ in 0..PAGE {
-        let Some(thread_id) = threads::next_thread(connection, after.as_deref())? else {
+        let Some(thread_id) = threads::next_thread(connection, &range)? else {
+            page.next = None;
             return Ok(page);
         };
         let terms = Terms::read(connection, &thread_id)?;
@@ -309,12 +313,12 @@ fn look(transaction: &ReadTransaction<'_>, policy: &Policy, mut after: Option<St
                 }
             }
         }
-        after = Some(thread_id);
+        range.begin_after(&thread_id);
+        page.next = Some(thread_id);
         if slice.is_over() {
             break;
         }
     }
-    page.next = after;
     Ok(page)
 }
 
@@ -383,5 +387,6 @@ fn plan(
     Ok(Removal {
         steps,
         weight: whole.weight,
+        ..Removal::default()
     })
 }

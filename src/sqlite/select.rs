@@ -28,9 +28,10 @@ pub(super) fn select(
     let mut next = match &selection.up_to {
         Some(id) if roots.is_some_and(|roots| roots.contains_key(id)) => Some(id),
         Some(id) => {
-            return Err(Error::Invalid(format!(
-                "checkpoint {id} is not stored in the root graph of thread `{thread_id}`; nothing was copied"
-            )));
+            return Err(Error::CheckpointMissing {
+                thread_id: thread_id.to_owned(),
+                checkpoint_id: id.clone(),
+            });
         }
         None => roots.and_then(|roots| roots.last_key_value()).map(|(id, _)| id),
     };

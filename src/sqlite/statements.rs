@@ -146,7 +146,8 @@ pub(super) const DELETE_CHECKPOINT_WRITES: &str =
 pub(super) const SELECT_RUN_CHECKPOINTS: &str = concat!(
     "SELECT thread_id, checkpoint_ns, checkpoint_id FROM checkpoints WHERE json_extract(",
     document!(),
-    ", '$.run_id') IN (SELECT value FROM json_each(?1))"
+    ", '$.run_id') IN (SELECT value FROM json_each(?1))
+AND +thread_id >= ?2 AND +thread_id < ifnull(?3, x'')"
 );
 
 /// The key after `(?2, ?3)`; the first one after NULLs.
@@ -247,7 +248,7 @@ INSERT OR IGNORE INTO checkpoint_runs SELECT run_id, ?2 FROM checkpoint_runs WHE
 pub(super) const SELECT_INDEXED_RUN_CHECKPOINTS: &str = concat!(
     "SELECT thread_id, checkpoint_ns, checkpoint_id FROM checkpoints
 WHERE thread_id IN (SELECT thread_id FROM checkpoint_runs
-    WHERE run_id IN (SELECT value FROM json_each(?1)))
+    WHERE run_id IN (SELECT value FROM json_each(?1)) AND thread_id >= ?2 AND thread_id < ifnull(?3, x''))
 AND json_extract(",
     document!(),
     ", '$.run_id') IN (SELECT value FROM json_each(?1))"
@@ -266,13 +267,13 @@ pub(super) const CONVERT_WRITE: &str = "UPDATE writes SET type = ?2, value = ?3 
 pub(super) const COUNT_ROWS: &str =
     "SELECT (SELECT count(*) FROM checkpoints) + (SELECT count(*) FROM writes)";
 
-/// All rows, or those of a thread: a blob sorts after every text.
+/// The rows of a range of threads. A blob sorts after every text.
 pub(super) const SELECT_STORED_CHECKPOINTS: &str = "
 SELECT thread_id, checkpoint_ns, checkpoint_id, type, checkpoint, length(metadata) FROM checkpoints
-WHERE thread_id BETWEEN ifnull(?1, '') AND ifnull(?1, x'')";
+WHERE thread_id >= ?1 AND thread_id < ifnull(?2, x'')";
 pub(super) const SELECT_STORED_WRITES: &str = "
 SELECT thread_id, checkpoint_ns, checkpoint_id, type, value, channel FROM writes
-WHERE thread_id BETWEEN ifnull(?1, '') AND ifnull(?1, x'')";
+WHERE thread_id >= ?1 AND thread_id < ifnull(?2, x'')";
 pub(super) const SELECT_CHUNK_LENGTH: &str = "SELECT kind, length(data) FROM checkpoint_chunks WHERE id = ?1";
 
 pub(super) const CHUNKED_THREADS: &str = "
@@ -287,6 +288,9 @@ pub(super) const INCREMENTAL_VACUUM: &str = "PRAGMA incremental_vacuum";
 /// The keys of one page of `list`, with a parameter for each `?`: see `list.rs`.
 pub(super) fn list_keys(filter: &ListFilter, after: bool) -> String {
     let mut conditions: Vec<&str> = Vec::new();
+    if !filter.threads.is_all() {
+        conditions.push("thread_id >= ? AND thread_id < ifnull(?, x'')");
+    }
     if filter.thread_id.is_some() {
         conditions.push("thread_id = ?");
     }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::chunks::{self, Kind};
 use super::engine::ReadTransaction;
@@ -11,7 +11,7 @@ use super::row;
 use super::statements as sql;
 use crate::chunk::{self, Op, Recipe};
 use crate::error::Result;
-use crate::model::{CheckpointKey, Cost, Storage};
+use crate::model::{CheckpointKey, Cost, Storage, ThreadRange};
 use crate::shape;
 
 /// What stands for the channels of a checkpoint that cannot be looked into, and for what no channel holds.
@@ -20,7 +20,7 @@ const OPAQUE: &str = "";
 /// Bytes of one checkpoint, by channel.
 type Sizes = BTreeMap<String, u64>;
 
-pub(super) fn storage(transaction: &ReadTransaction<'_>, thread_id: Option<&str>) -> Result<Storage> {
+pub(super) fn storage(transaction: &ReadTransaction<'_>, threads: &ThreadRange) -> Result<Storage> {
     let connection = transaction.connection;
     let mut survey = Survey {
         connection,
@@ -29,12 +29,12 @@ pub(super) fn storage(transaction: &ReadTransaction<'_>, thread_id: Option<&str>
         storage: Storage::default(),
     };
     let mut statement = connection.prepare_cached(sql::SELECT_STORED_CHECKPOINTS)?;
-    let mut rows = statement.query([thread_id])?;
+    let mut rows = statement.query(params![threads.from, threads.until])?;
     while let Some(found) = rows.next()? {
         survey.checkpoint(found)?;
     }
     let mut statement = connection.prepare_cached(sql::SELECT_STORED_WRITES)?;
-    let mut rows = statement.query([thread_id])?;
+    let mut rows = statement.query(params![threads.from, threads.until])?;
     while let Some(found) = rows.next()? {
         survey.write(found)?;
     }

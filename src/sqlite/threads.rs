@@ -10,7 +10,7 @@ use super::row;
 use super::statements::threads as sql;
 use crate::chunk::Binding;
 use crate::error::Result;
-use crate::model::CheckpointKey;
+use crate::model::{CheckpointKey, ThreadRange};
 
 /// How far, in milliseconds, the time of the last put may be behind: the index is not touched more often.
 const COARSE: i64 = 10_000;
@@ -311,22 +311,20 @@ pub(super) fn recount_next(connection: &Connection, after: i64) -> Result<Option
         .prepare_cached(sql::ID_OF)?
         .query_row([after], |row| row.get(0))
         .optional()?;
-    let Some(thread_id) = next_thread(connection, after.flatten().as_deref())? else {
+    let mut range = ThreadRange::default();
+    if let Some(after) = after.flatten() {
+        range.begin_after(&after);
+    }
+    let Some(thread_id) = next_thread(connection, &range)? else {
         return Ok(None);
     };
     recount(connection, &thread_id, Times::OfCheckpoints).map(Some)
 }
 
-/// The thread that sorts after another one, by the keys of checkpoints.
-pub(super) fn next_thread(connection: &Connection, after: Option<&str>) -> Result<Option<String>> {
-    Ok(match after {
-        Some(after) => connection
-            .prepare_cached(sql::NEXT_THREAD)?
-            .query_row([after], |row| row.get(0))?,
-        None => connection
-            .prepare_cached(sql::FIRST_THREAD)?
-            .query_row([], |row| row.get(0))?,
-    })
+/// The first thread of a range, by the keys of checkpoints.
+pub(super) fn next_thread(connection: &Connection, range: &ThreadRange) -> Result<Option<String>> {
+    let mut statement = connection.prepare_cached(sql::NEXT_THREAD)?;
+    Ok(statement.query_row(params![range.from, range.until], |row| row.get(0))?)
 }
 
 /// Derives the thread's progress anew, from its newest checkpoint.

@@ -41,7 +41,11 @@ pub(super) fn whole_thread(transaction: &ReadTransaction<'_>, thread_id: &str) -
             unless_changed: None,
         }]
     };
-    Ok(Removal { steps, weight })
+    Ok(Removal {
+        steps,
+        weight,
+        ..Removal::default()
+    })
 }
 
 /// Tells whether a thread was written to since.

@@ -10,7 +10,15 @@ pub(in crate::sqlite) const IS_JSON: &str = "SELECT json_valid(CAST(?1 AS TEXT),
 
 /// The first threads.
 pub(in crate::sqlite) const SELECT_THREADS: &str = "
-SELECT thread_id FROM checkpoints UNION SELECT thread_id FROM writes ORDER BY thread_id LIMIT ?1";
+SELECT thread_id FROM checkpoints WHERE thread_id >= ?1 AND thread_id < ifnull(?2, x'')
+UNION SELECT thread_id FROM writes WHERE thread_id >= ?1 AND thread_id < ifnull(?2, x'')
+ORDER BY thread_id LIMIT ?3";
+/// The same, with those of which there are only notes.
+pub(in crate::sqlite) const SELECT_NOTED_THREADS: &str = "
+SELECT thread_id FROM checkpoints WHERE thread_id >= ?1 AND thread_id < ifnull(?2, x'')
+UNION SELECT thread_id FROM writes WHERE thread_id >= ?1 AND thread_id < ifnull(?2, x'')
+UNION SELECT thread_id FROM checkpoint_threads WHERE thread_id >= ?1 AND thread_id < ifnull(?2, x'')
+ORDER BY thread_id LIMIT ?3";
 
 /// The keys of all checkpoints and writes after `(?1, ?2, ?3)`; from the first one after NULLs.
 pub(in crate::sqlite) const SELECT_KEYS: &str = "

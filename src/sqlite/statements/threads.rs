@@ -78,9 +78,9 @@ UPDATE checkpoint_threads SET checkpoints = checkpoints - ?2, bytes = bytes - ?3
 pub(crate) const SELECT_IDS: &str =
     "SELECT min(checkpoint_id), max(checkpoint_id) FROM checkpoints WHERE thread_id = ?1";
 
-/// The thread after another one, by the keys of checkpoints.
-pub(crate) const NEXT_THREAD: &str = "SELECT min(thread_id) FROM checkpoints WHERE thread_id > ?1";
-pub(crate) const FIRST_THREAD: &str = "SELECT min(thread_id) FROM checkpoints";
+/// The first thread of a range, by the keys of checkpoints. A blob sorts after every text.
+pub(crate) const NEXT_THREAD: &str =
+    "SELECT min(thread_id) FROM checkpoints WHERE thread_id >= ?1 AND thread_id < ifnull(?2, x'')";
 pub(crate) const ID_OF: &str = "SELECT thread_id FROM checkpoint_threads WHERE thread_no = ?1";
 
 /// When a thread was stored first and last, by the ids of the root graph's checkpoints, or else of all.
@@ -94,6 +94,7 @@ SELECT ifnull((SELECT max(checkpoint_id) FROM checkpoints WHERE thread_id = ?1 A
 /// Threads without checkpoints.
 pub(crate) const ONLY_NOTES: &str = "
 SELECT thread_id, updated FROM checkpoint_threads AS thread WHERE updated IS NOT NULL
+    AND thread_id >= ?1 AND thread_id < ifnull(?2, x'')
     AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE thread_id = thread.thread_id)";
 
 /// What the user says of a thread.
@@ -139,6 +140,10 @@ pub(crate) const VISIBLE: &str = "
 AND (pinned OR ifnull(ttl, ?6) IS NULL OR max(updated + ifnull(ttl, ?6), ifnull(expires, 0)) > ?1)
 AND (?4 IS NULL OR archived = ?4)
 AND (?5 IS NULL OR iif(lease_expires > ?1, 'busy', status) = ?5)";
+
+/// Those of a range of threads are looked up by their ids, however they are ordered.
+pub(crate) const IN_RANGE: &str =
+    "AND likelihood(thread_id >= ?, 0.0001) AND likelihood(thread_id < ifnull(?, x''), 0.0001) ";
 
 /// Tells for one member of the metadata whether it is a value.
 pub(crate) const METADATA_IS: &str = "AND ifnull(json_extract(metadata, ?), json_extract(metadata, ?)) IS ?";
