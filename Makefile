@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-rust test-python test-floor test-faults torture lint lint-rust lint-python format bench bench-quick bench-engine wheel install dev browser screenshots clean
+.PHONY: help demo docs test test-rust test-python test-floor test-faults torture lint lint-rust lint-python format bench bench-quick bench-engine wheel install dev browser screenshots clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -39,7 +39,7 @@ test-faults: $(VENV)/.ready ## Bugs planted in the engine: each must be seen
 torture: test-faults ## The long fault tests: TORTURE_KILLS (10000) and TORTURE_SEED may be set
 	$(VENV)/bin/python -m pytest -m slow -s tests/test_crash.py tests/test_contention.py tests/test_fork.py
 
-lint: lint-rust lint-python ## Formatters, linters and type checkers
+lint: lint-rust lint-python docs ## Formatters, linters, type checkers and the documentation's links
 
 lint-rust:
 	cargo fmt --check
@@ -52,6 +52,9 @@ lint-python: install
 	$(VENV)/bin/mypy
 	test -f python/langgraph_checkpoint_rust/_core.pyi  # stubtest is content with no stub at all
 	$(VENV)/bin/python -m mypy.stubtest langgraph_checkpoint_rust._core
+
+docs: $(VENV)/.ready ## Builds the documentation's site into target/site
+	$(VENV)/bin/mkdocs build --quiet --strict
 
 format: $(VENV)/.ready ## Formats all code
 	cargo fmt
@@ -87,7 +90,7 @@ clean: ## Removes everything that was built
 	rm -rf target dist $(VENV) $(FLOOR) $(BENCHES) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.ready: pyproject.toml .ci/venv
-	PYTHON=$(PYTHON) .ci/venv $(VENV) --group test --group lint
+	PYTHON=$(PYTHON) .ci/venv $(VENV) --group test --group lint --group docs
 	touch $@
 
 $(FLOOR)/.ready: pyproject.toml .ci/venv

@@ -7,8 +7,10 @@ import dataclasses
 import doctest
 import importlib
 import inspect
+import os
 import pkgutil
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -47,22 +49,42 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
-EXAMPLES = {
-    f"{page.name}, example {number}": code
-    for page in PAGES
-    for number, code in enumerate(blocks(page.read_text(encoding="utf-8"), "python"))
+PAGES = {
+    path.relative_to(ROOT).as_posix(): blocks(path.read_text(encoding="utf-8"), "python")
+    for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 }
+LANGUAGES = {"python", "console", "text", "diff", "json", "toml", "yaml", "ini", "dockerfile", "mermaid"}
 
 
-def test_the_pages_have_examples() -> None:
-    assert len([name for name in EXAMPLES if name.startswith("README.md")]) >= 3
-    assert len([name for name in EXAMPLES if name.startswith("fastapi.md")]) >= 3
+def test_there_are_pages_with_examples() -> None:
+    assert len(PAGES) > 15
+    assert len(PAGES["README.md"]) >= 2
+    assert sum(map(len, PAGES.values())) > 30
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_of_a_page_runs(name: str) -> None:
-    exec(compile(EXAMPLES[name], name, "exec"), {"__name__": "__main__"})  # noqa: S102
+@pytest.mark.parametrize("page", [page for page, examples in PAGES.items() if examples])
+def test_the_examples_of_a_page_run_one_after_the_other(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Classes of the examples are revived from checkpoints by the name of their module.
+    module = ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", module)
+    # Examples set variables.
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setattr(os, "environ", os.environ.copy())
+        for number, example in enumerate(PAGES[page], 1):
+            exec(compile(example, f"{page}, example {number}", "exec"), vars(module))  # noqa: S102
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_block_says_what_it_is(page: str) -> None:
+    fences = re.findall(r"^ *```(\w*)", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(fences) % 2 == 0
+    assert set(fences[::2]) <= LANGUAGES
+    assert set(fences[1::2]) <= {""}
+
+
+def test_each_page_is_in_the_navigation() -> None:
+    named = re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {f"docs/{name}" for name in named} | {"README.md"} == set(PAGES)
 
 
 def modules() -> Iterator[ModuleType]:
@@ -136,7 +158,7 @@ def test_local_links_lead_somewhere() -> None:
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",
         ROOT / "CHANGELOG.md",
-        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("docs/**/*.md"),
     ]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
@@ -162,25 +184,57 @@ def value_of(cell: str) -> Any:
     return ast.literal_eval(cell)
 
 
-def test_the_settings_table_matches_the_settings() -> None:
-    shown = {row[0].strip("`"): value_of(row[1]) for row in table(README, "Settings")}
+def test_the_settings_tables_match_the_settings() -> None:
+    page = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
+    shown, few = (
+        {row[0].strip("`"): value_of(row[1]) for row in table(text, heading)}
+        for text, heading in ((page, "All"), (README, "Settings"))
+    )
     fields = {field.name: field.default for field in dataclasses.fields(SqliteSettings)}
-    assert len(shown) > 10
+    assert len(few) > 5
     assert shown == fields
+    assert few.items() <= fields.items()
 
 
-def test_the_errors_table_matches_the_errors() -> None:
-    rows = table(README, "Errors")
-    assert len(rows) > 8
-    shown = {row[0].strip("`"): row[1] for row in rows}
-    assert shown.keys() == set(errors.__all__) - {"CheckpointError"}
-    for name, bases in shown.items():
-        actual = [
-            f"{base.__module__}.{base.__name__}".removeprefix("builtins.")
-            for base in getattr(errors, name).__bases__
-            if base is not errors.CheckpointError
-        ]
-        assert re.findall(r"`([\w.]+)`", bases) == actual, name
+TROUBLES = dict(
+    re.findall(
+        r"^## (\w+Error)\n(.*?)(?=^## )",
+        (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+)
+
+
+def test_each_error_has_a_place_in_troubleshooting() -> None:
+    assert len(TROUBLES) > 8
+    assert TROUBLES.keys() == set(errors.__all__) - {"CheckpointError"}
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_troubleshooting_tells_what_an_error_is_and_says(name: str) -> None:
+    told = re.search(r"^Also a (.*)\.$", TROUBLES[name], re.MULTILINE)
+    assert re.findall(r"`([\w.]+)`", told[1] if told else "") == [
+        f"{base.__module__}.{base.__name__}".removeprefix("builtins.")
+        for base in getattr(errors, name).__bases__
+        if base is not errors.CheckpointError
+    ]
+    assert all(word in TROUBLES[name] for word in ("**Cause.**", "**Way out.**"))
+    (texts,) = blocks(TROUBLES[name], "text")
+    for text in texts.splitlines():
+        for part in filter(None, (part.strip() for part in text.split("…"))):
+            assert re.sub(r"\s+", " ", part) in MESSAGES, f"{name}: {part!r} is said nowhere"
+
+
+def messages() -> str:
+    """The source of all messages, with the literals that make up one joined."""
+    sources = [*ROOT.glob("src/**/*.rs"), *ROOT.glob("python/**/*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    text = re.sub(r"\\\n\s*", "", text).replace('\\"', '"')
+    text = re.sub(r'"\s*\n\s*f?"', "", text)
+    return re.sub(r"\s+", " ", text)
+
+
+MESSAGES = messages()
 
 
 def test_each_difference_names_a_test_that_exists() -> None:
@@ -206,7 +260,8 @@ def test_the_first_difference_says_what_power_loss_may_take() -> None:
     first = table(DIFFERENCES, "Differences")[0]
     words = "nothing at `synchronous=FULL`; the un-synced tail at the default NORMAL, never consistency"
     assert any(words in cell for cell in first)
-    assert words in README
+    for page in ("README.md", "docs/durability.md"):
+        assert words in re.sub(r"\s+", " ", (ROOT / page).read_text(encoding="utf-8"))
 
 
 # --- the documentation's own checkers ---

@@ -58,8 +58,8 @@ def test_the_support_agent_survives_its_process(tmp_path: Path) -> None:
     assert story.count("find_slots('Tuesday')") == 2
     assert story.count("book_appointment('Tuesday 09:00')") == 1
 
-    readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
-    (shown,) = re.findall(r"^```text\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    page = (EXAMPLES.parent / "docs/demo.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     assert lines(shown) == lines(story)
 
     with RustSqliteSaver(path) as saver:
