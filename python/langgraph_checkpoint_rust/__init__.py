@@ -8,11 +8,22 @@ Example:
 
 from __future__ import annotations
 
-from langgraph_checkpoint_rust import _build, _fork, errors, events, host, metrics, recovery, reports
+from langgraph_checkpoint_rust import (
+    _build,
+    _fork,
+    errors,
+    events,
+    fallback,
+    host,
+    metrics,
+    recovery,
+    reports,
+)
 from langgraph_checkpoint_rust._core import __version__
 from langgraph_checkpoint_rust._process import aclose_saver, close_saver, get_saver
 from langgraph_checkpoint_rust.aio import AsyncRustSqliteSaver
 from langgraph_checkpoint_rust.retention import RetentionPolicy, TimeToLive
+from langgraph_checkpoint_rust.retry import RetryPolicy
 from langgraph_checkpoint_rust.serde import RustSerializer
 from langgraph_checkpoint_rust.settings import SqliteSettings
 from langgraph_checkpoint_rust.sqlite import RustSqliteSaver
@@ -26,6 +37,7 @@ __all__ = [
     "AsyncRustSqliteSaver",
     "AsyncSqliteSaver",
     "RetentionPolicy",
+    "RetryPolicy",
     "RustSerializer",
     "RustSqliteSaver",
     "SqliteSaver",
@@ -36,6 +48,7 @@ __all__ = [
     "close_saver",
     "errors",
     "events",
+    "fallback",
     "get_saver",
     "host",
     "metrics",

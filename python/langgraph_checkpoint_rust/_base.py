@@ -8,6 +8,7 @@ from langgraph_checkpoint_rust._listing import ListingVerbs
 from langgraph_checkpoint_rust._metrics import MetricsVerbs
 from langgraph_checkpoint_rust._reads import ReadVerbs
 from langgraph_checkpoint_rust._repairs import RepairVerbs
+from langgraph_checkpoint_rust._resilience import ResilienceVerbs
 from langgraph_checkpoint_rust._retention import RetentionVerbs
 from langgraph_checkpoint_rust._tenants import TenantVerbs
 from langgraph_checkpoint_rust._writes import WriteVerbs
@@ -23,5 +24,6 @@ class SqliteSaverBase(
     RetentionVerbs,
     LeaseVerbs,
     MetricsVerbs,
+    ResilienceVerbs,
 ):
     """The verbs. Not used by itself: see `RustSqliteSaver` and `AsyncRustSqliteSaver`."""

@@ -1,21 +1,21 @@
-"""The verbs that delete whole threads, and how a deletion is carried to its end.
+"""The verbs that delete whole threads.
 
 Each verb's work is one generator of steps (`_bridge`), so its two colours cannot differ.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from langgraph_checkpoint_rust import _config
 from langgraph_checkpoint_rust._saver import Saver
+from langgraph_checkpoint_rust._slices import deleted
 from langgraph_checkpoint_rust.reports import EraseReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from langgraph_checkpoint_rust._bridge import Steps
-    from langgraph_checkpoint_rust._core import SqliteBackend
 
 _OLD_COPIES = (
     "bytes that SQLite moved from page to page before, in what is unused of pages; compact(full=True) writes "
@@ -142,32 +142,3 @@ class DeletionVerbs(Saver):
         if not self._store.in_memory:
             unreachable.append(_OTHER_FILES)
         return EraseReport(*counts, wal_emptied, tuple(unreachable))
-
-
-def deleted(
-    backend: SqliteBackend, thread_id: str, *, overwrite: bool = False
-) -> Steps[tuple[int, int, int]]:
-    """Deletes a thread to its end; the checkpoints, writes and chunks that went."""
-    total: tuple[int, int, int]
-    rest, total = yield backend.delete_thread(thread_id, overwrite)
-    while rest is not None:
-        # Behind a marker the thread is gone: by its id a new one might be deleted.
-        call = (
-            backend.delete_thread(thread_id, overwrite) if rest == "unmarked" else backend.finish_deletions()
-        )
-        rest, more = yield call
-        total = (total[0] + more[0], total[1] + more[1], total[2] + more[2])
-    return total
-
-
-def finish_deletions(backend: SqliteBackend) -> Steps[None]:
-    """Goes on with all deletions that were interrupted."""
-    rest = "marked"
-    while rest is not None:
-        rest, _ = yield backend.finish_deletions()
-
-
-def storing(backend: SqliteBackend, verb: Any, *arguments: Any) -> Steps[None]:
-    """Stores, after a thread that is being deleted was deleted to its end."""
-    while (yield verb(*arguments)):
-        yield from finish_deletions(backend)

@@ -121,6 +121,7 @@ def _engine(metrics: Metrics) -> Iterator[_Family]:
         ("retention_writes_total", "Writes that it deleted.", retention.writes),
         ("retention_bytes_total", "What they took.", retention.bytes),
         ("retention_skipped_threads_total", "Threads that it could not read.", retention.skipped),
+        ("degraded", "1 while the saver goes on in memory.", int(metrics.is_degraded)),
         ("event_errors_total", "Times that on_event raised.", metrics.event_errors),
     ]
     for name, text, value in plain:

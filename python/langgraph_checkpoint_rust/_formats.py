@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from langgraph_checkpoint_rust._deletion import finish_deletions
 from langgraph_checkpoint_rust._maintenance import MaintenanceVerbs
+from langgraph_checkpoint_rust._slices import finish_deletions
 from langgraph_checkpoint_rust._threads import ThreadVerbs
 from langgraph_checkpoint_rust.errors import DiskFullError
 

@@ -61,6 +61,7 @@ def _metrics_of(store: Store) -> Metrics:
         file_bytes=store.file_bytes,
         events=events,
         event_errors=event_errors,
+        is_degraded=store.is_degraded,
     )
 
 

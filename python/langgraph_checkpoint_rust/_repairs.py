@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langgraph_checkpoint_rust._deletion import finish_deletions
 from langgraph_checkpoint_rust._maintenance import MaintenanceVerbs
+from langgraph_checkpoint_rust._slices import finish_deletions
 from langgraph_checkpoint_rust._threads import ThreadVerbs
 from langgraph_checkpoint_rust.errors import DatabaseCorruptError
 from langgraph_checkpoint_rust.reports import RepairReport

@@ -10,18 +10,22 @@ import math
 import time
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langgraph_checkpoint_rust import _address
 from langgraph_checkpoint_rust._core import SqliteBackend
 from langgraph_checkpoint_rust._observer import Observer
+from langgraph_checkpoint_rust._requests import Policies, Requests
 from langgraph_checkpoint_rust._runner import Runner
+from langgraph_checkpoint_rust._slices import transferred
 from langgraph_checkpoint_rust.errors import SaverClosedError
 from langgraph_checkpoint_rust.events import Emitter
+from langgraph_checkpoint_rust.fallback import Fallback
 from langgraph_checkpoint_rust.retention import minutes_to_milliseconds
 
 if TYPE_CHECKING:
     from langgraph_checkpoint_rust._address import Address
+    from langgraph_checkpoint_rust._bridge import Steps
     from langgraph_checkpoint_rust.host import HostSettings
     from langgraph_checkpoint_rust.settings import SqliteSettings
 
@@ -30,6 +34,7 @@ _FORMATS = {"interop": "interop (as langgraph-checkpoint-sqlite; `upgrade()` mak
 _REFRESH_EVERY = 0.05
 """The part of its time to live within which a thread that is read again is not written again."""
 _MOST_REFRESHED = 10_000
+_PAGE = 256
 
 _logger = logging.getLogger("langgraph_checkpoint_rust")
 
@@ -50,7 +55,14 @@ class Store:
         self.host = host
         self._refreshed: dict[tuple[str | None, str], float] = {}
         self.emit = Emitter(host.on_event)
-        self.runner = Runner()
+        self._fallback = None
+        if host.fallback is not None:
+            if settings.read_only:
+                raise ValueError("a saver that only reads needs no fallback: drop read_only or fallback")
+            self._fallback = Fallback(settings, host.policy(), self.emit)
+        self._makes_requests = host.retry is not None or self._fallback is not None
+        policies = [Policies(self.emit, host.retry, self._fallback)] if self._makes_requests else []
+        self.runner = Runner(policies)
         if host.is_watching:
             self.runner.watch(Observer(host, self.emit, self))
         _stores.add(self)
@@ -94,6 +106,27 @@ class Store:
         return self._closed
 
     @property
+    def is_degraded(self) -> bool:
+        """Whether verbs go on in memory in place of the file."""
+        return self._fallback is not None and self._fallback.memory is not None
+
+    def go_back(self) -> Steps[int]:
+        """Brings what is stored in memory into the file, and uses the file again; the threads brought."""
+        fallback, file = self._fallback, self._backend
+        memory = None if fallback is None else fallback.memory
+        if fallback is None or memory is None or file is None:
+            return 0
+        yield file.setup()
+        self.format = yield file.format()
+        moved: set[str] = set()
+        yield from _moved(memory, file, moved)
+        fallback.ended()
+        # What was stored while the first round was under way.
+        yield from _moved(memory, file, moved)
+        memory.close()
+        return len(moved)
+
+    @property
     def file_bytes(self) -> int:
         """Size of the file; 0 in memory, and before it is opened."""
         if self.in_memory or not self.is_open:
@@ -106,18 +139,31 @@ class Store:
 
     def engine_figures(self) -> dict[str, dict[str, Any]]:
         """Figures of the native half; none before the database is opened."""
-        return self.backend.stats() if self.is_open and not self._closed else {}
+        return self.native.stats() if self.is_open and not self._closed else {}
 
     @property
     def backend(self) -> SqliteBackend:
-        """The native backend.
+        """What verbs call: the native backend, or one whose verbs give requests.
+
+        Raises: as `native`.
+        """
+        return self._handed_out(self.native)
+
+    def _handed_out(self, native: SqliteBackend) -> SqliteBackend:
+        return cast("SqliteBackend", Requests(native, self.tenant)) if self._makes_requests else native
+
+    @property
+    def native(self) -> SqliteBackend:
+        """The native backend of all threads: the file's, or that in memory in its place.
 
         Raises:
             SaverClosedError: If the store was closed before it was resolved.
             RuntimeError: If the store was made from an `aiosqlite` connection and no async verb ran.
         """
-        if self._backend is not None:
-            return self._backend
+        memory = None if self._fallback is None else self._fallback.memory
+        native = memory or self._backend
+        if native is not None:
+            return native
         if self._closed:
             raise SaverClosedError(f"the saver of {self.path} is closed; make a new one")
         raise RuntimeError(
@@ -159,6 +205,8 @@ class Store:
             return
         self.is_open = True
         self.format = format_
+        if self.is_degraded:
+            return
         _logger.info(
             "%s %s: format %s, journal %s, synchronous %s, %.1f MB",
             "created" if created else "opened",
@@ -173,6 +221,8 @@ class Store:
         """In a forked child: what its parent counted is the parent's."""
         self.runner.after_fork()
         self.emit.after_fork()
+        if self._fallback is not None:
+            self._fallback.after_fork()
 
     def lease(self, thread_id: str) -> str | None:
         """The token of the lease that is held on a thread."""
@@ -182,17 +232,19 @@ class Store:
         """Closes the database. Idempotent."""
         self._closed = True
         self._unresolved = None
+        if self._fallback is not None:
+            self._fallback.close()
         if self._backend is not None:
             self._backend.close()
 
 
-_stores: weakref.WeakSet[Store] = weakref.WeakSet()
-
-
-def after_fork() -> None:
-    """In a forked child."""
-    for store in _stores:
-        store.after_fork()
+def _moved(source: SqliteBackend, target: SqliteBackend, moved: set[str]) -> Steps[None]:
+    """Copies all threads; what is there already with the same key is replaced."""
+    last: str | None = None
+    while page := (yield source.thread_ids(last, False, _PAGE)):
+        for last in page:
+            yield from transferred(source, last, target, last)
+        moved.update(page)
 
 
 class TenantStore(Store):
@@ -202,7 +254,7 @@ class TenantStore(Store):
     store's, to read and to set.
     """
 
-    _OWN = frozenset({"tenant", "_whole", "_scoped"})
+    _OWN = frozenset({"tenant", "_whole", "_scoped", "_scoped_from"})
 
     tenant: str
 
@@ -210,13 +262,17 @@ class TenantStore(Store):
         self._whole = whole
         self.tenant = tenant
         self._scoped: SqliteBackend | None = None
+        self._scoped_from: SqliteBackend | None = None
 
     @property
     def backend(self) -> SqliteBackend:
-        """The native backend, which sees the tenant's threads only."""
-        if self._scoped is None:
-            self._scoped = self._whole.backend.scoped(self.tenant)
-        return self._scoped
+        """As `Store.backend`, of what sees the tenant's threads only."""
+        native = self._whole.native
+        scoped = self._scoped
+        if scoped is None or self._scoped_from is not native:
+            scoped = native.scoped(self.tenant)
+            self._scoped, self._scoped_from = scoped, native
+        return self._handed_out(scoped)
 
     async def resolve(self) -> None:
         """As `Store.resolve`."""
@@ -228,8 +284,19 @@ class TenantStore(Store):
         Raises:
             ValueError: Always.
         """
-        raise ValueError(
-            f"this saver is scoped to tenant {self.tenant!r}: close the saver that it was made from"
+        raise self._refusal("close")
+
+    def go_back(self) -> Steps[int]:
+        """Refuses: the file is others' too.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise self._refusal("end_fallback of")
+
+    def _refusal(self, verb: str) -> ValueError:
+        return ValueError(
+            f"this saver is scoped to tenant {self.tenant!r}: {verb} the saver that it was made from"
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -238,3 +305,12 @@ class TenantStore(Store):
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self if name in self._OWN else self._whole, name, value)
+
+
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def after_fork() -> None:
+    """In a forked child."""
+    for store in _stores:
+        store.after_fork()

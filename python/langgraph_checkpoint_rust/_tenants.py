@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langgraph_checkpoint_rust._deletion import DeletionVerbs, deleted
+from langgraph_checkpoint_rust._deletion import DeletionVerbs
+from langgraph_checkpoint_rust._slices import deleted, transferred
 from langgraph_checkpoint_rust._store import TenantStore
-from langgraph_checkpoint_rust._transfer import NewFile, TransferVerbs, transferred
+from langgraph_checkpoint_rust._transfer import NewFile, TransferVerbs
 from langgraph_checkpoint_rust.reports import TransferReport
 
 if TYPE_CHECKING:

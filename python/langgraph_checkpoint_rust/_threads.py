@@ -9,7 +9,8 @@ import time
 from typing import TYPE_CHECKING
 
 from langgraph_checkpoint_rust import _config
-from langgraph_checkpoint_rust._deletion import DeletionVerbs, finish_deletions
+from langgraph_checkpoint_rust._deletion import DeletionVerbs
+from langgraph_checkpoint_rust._slices import finish_deletions
 from langgraph_checkpoint_rust.reports import PruneReport
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from langgraph.checkpoint.base import WRITES_IDX_MAP
 from langgraph_checkpoint_rust import _metadata, _serialize
 from langgraph_checkpoint_rust._config import texts
 from langgraph_checkpoint_rust._core import SqliteBackend
-from langgraph_checkpoint_rust._deletion import deleted, storing
 from langgraph_checkpoint_rust._saver import Saver
+from langgraph_checkpoint_rust._slices import deleted, storing, transferred
 from langgraph_checkpoint_rust._tuples import config_of
 from langgraph_checkpoint_rust.reports import TransferReport
 
@@ -274,20 +274,6 @@ class TransferVerbs(Saver):
             for index, (channel, value) in enumerate(values):
                 typed = _serialize.dumps(self.serde, value, f"the write to channel `{channel}`")
                 yield task_id, path, WRITES_IDX_MAP.get(channel, index), channel, typed
-
-
-def transferred(
-    source: SqliteBackend, source_id: str, target: SqliteBackend, target_id: str
-) -> Steps[TransferReport]:
-    """Copies the rows of a thread as they are stored, a page at a time."""
-    checkpoints = writes = 0
-    rows, after = yield source.read_thread(source_id, None)
-    while rows:
-        yield from storing(target, target.write_thread, target_id, rows)
-        checkpoints += sum(row[2] is not None for row in rows)
-        writes += sum(len(row[3]) for row in rows)
-        rows, after = yield source.read_thread(source_id, after)
-    return TransferReport(int(checkpoints + writes > 0), checkpoints, writes)
 
 
 class NewFile:

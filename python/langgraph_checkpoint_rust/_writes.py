@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.base import WRITES_IDX_MAP
 
 from langgraph_checkpoint_rust import _config, _metadata, _outline, _serialize, _tuples
-from langgraph_checkpoint_rust._deletion import storing
 from langgraph_checkpoint_rust._saver import Saver
+from langgraph_checkpoint_rust._slices import storing
 from langgraph_checkpoint_rust._versions import next_version
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from langgraph_checkpoint_rust import _config
 from langgraph_checkpoint_rust.retention import policy_of
+from langgraph_checkpoint_rust.retry import RetryPolicy
 from langgraph_checkpoint_rust.settings import ENVIRONMENT_PREFIX, SqliteOptions
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class HostOptions(TypedDict, total=False):
     slow_operation_threshold: float | None
     on_event: OnEvent | None
     warn_at_bytes: WarnAtBytes | None
+    retry: RetryPolicy | None
+    fallback: Literal["memory"] | None
 
 
 class SaverOptions(SqliteOptions, HostOptions, total=False):
@@ -69,6 +72,9 @@ class HostSettings:
             Verbs that it calls make no events.
         warn_at_bytes: Sizes above which `langgraph_checkpoint_rust.size` warns, once for each time that the
             size is exceeded anew. Looked at after verbs, at most once a second.
+        retry: When a call that failed is made again; never if None.
+        fallback: `"memory"`: where the database cannot be opened or written, after retries, verbs go on in an
+            empty database in memory, until `end_fallback`. See `fallback`. None: they raise.
 
     Raises:
         TypeError: If a value is of the wrong type.
@@ -85,6 +91,8 @@ class HostSettings:
     slow_operation_threshold: float | None = None
     on_event: OnEvent | None = None
     warn_at_bytes: WarnAtBytes | None = None
+    retry: RetryPolicy | None = None
+    fallback: Literal["memory"] | None = None
 
     def __post_init__(self) -> None:
         self.policy()
@@ -93,6 +101,10 @@ class HostSettings:
         if self.on_event is not None and not callable(self.on_event):
             raise TypeError(f"on_event must be callable, not {type(self.on_event).__name__}")
         _check_sizes(self.warn_at_bytes)
+        if self.retry is not None and not isinstance(self.retry, RetryPolicy):
+            raise TypeError(f"retry must be a RetryPolicy, not {type(self.retry).__name__}")
+        if self.fallback not in (None, "memory"):
+            raise ValueError(f'fallback must be "memory" or None, not {self.fallback!r}')
 
     @property
     def is_watching(self) -> bool:
@@ -109,7 +121,8 @@ class HostSettings:
         """The defaults, changed by variables: those fields that a variable can say.
 
         `LANGGRAPH_CHECKPOINT_SLOW_OPERATION_THRESHOLD` in seconds; `LANGGRAPH_CHECKPOINT_WARN_AT_FILE_BYTES`
-        and `LANGGRAPH_CHECKPOINT_WARN_AT_WAL_BYTES`.
+        and `LANGGRAPH_CHECKPOINT_WARN_AT_WAL_BYTES`; `LANGGRAPH_CHECKPOINT_RETRY_DEADLINE` in seconds, of a
+        `RetryPolicy` with no other limit; `LANGGRAPH_CHECKPOINT_FALLBACK`.
 
         Args:
             environ: The variables; `os.environ` if None.
@@ -133,9 +146,13 @@ class HostSettings:
             sizes["file"] = file
         if wal is not None:
             sizes["wal"] = wal
+        deadline = _number(environ, "RETRY_DEADLINE", float)
+        fallback: Any = environ.get(f"{ENVIRONMENT_PREFIX}FALLBACK", "").strip() or None
         return cls(
             slow_operation_threshold=_number(environ, "SLOW_OPERATION_THRESHOLD", float),
             warn_at_bytes=sizes or None,
+            retry=None if deadline is None else RetryPolicy(attempts=None, deadline=deadline),
+            fallback=fallback,
         )
 
     def as_options(self) -> HostOptions:

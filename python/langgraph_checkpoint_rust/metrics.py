@@ -182,6 +182,7 @@ class Metrics:
         events: By kind (see `Event`), but for `"verb"`: how often it happened. What happens in the background
             and to sizes counts only while `slow_operation_threshold`, `warn_at_bytes` or `on_event` is set.
         event_errors: Times that `on_event` raised.
+        is_degraded: Whether the saver goes on in memory.
     """
 
     verbs: Mapping[str, VerbMetrics] = field(default_factory=dict)
@@ -193,6 +194,7 @@ class Metrics:
     file_bytes: int = 0
     events: Mapping[str, int] = field(default_factory=dict)
     event_errors: int = 0
+    is_degraded: bool = False
 
 
 class Measured(Protocol):
