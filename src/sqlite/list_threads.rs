@@ -279,3 +279,6 @@ fn matches(connection: &Connection, thread: &Thread, filter: &ThreadFilter) -> R
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests;
