@@ -10,6 +10,8 @@ import inspect
 import os
 import pkgutil
 import re
+import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,16 +52,25 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 PAGES = {
-    path.relative_to(ROOT).as_posix(): blocks(path.read_text(encoding="utf-8"), "python")
+    path.relative_to(ROOT).as_posix(): re.findall(
+        r"^```(python|console)\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
     for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 }
+"""The blocks of each page that are run: Python, and `lgcheckpoint` in what is typed into a terminal."""
 LANGUAGES = {"python", "console", "text", "diff", "json", "toml", "yaml", "ini", "dockerfile", "mermaid"}
 
 
 def test_there_are_pages_with_examples() -> None:
     assert len(PAGES) > 15
-    assert len(PAGES["README.md"]) >= 2
-    assert sum(map(len, PAGES.values())) > 30
+    examples = [language for page in PAGES.values() for language, _ in page]
+    assert examples.count("python") > 30
+    assert sum(len(commands(code)) for page in PAGES.values() for _, code in page) >= 3
+    assert [language for language, _ in PAGES["README.md"]].count("python") >= 2
+
+
+def commands(code: str) -> list[str]:
+    return re.findall(r"^\$ lgcheckpoint (.*)$", code, re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", [page for page, examples in PAGES.items() if examples])
@@ -70,8 +81,18 @@ def test_the_examples_of_a_page_run_one_after_the_other(page: str, monkeypatch: 
     # Examples set variables.
     with pytest.MonkeyPatch.context() as environment:
         environment.setattr(os, "environ", os.environ.copy())
-        for number, example in enumerate(PAGES[page], 1):
-            exec(compile(example, f"{page}, example {number}", "exec"), vars(module))  # noqa: S102
+        for number, (language, code) in enumerate(PAGES[page], 1):
+            if language == "python":
+                exec(compile(code, f"{page}, example {number}", "exec"), vars(module))  # noqa: S102
+            for command in commands(code) if language == "console" else []:
+                words = [
+                    sys.executable,
+                    "-m",
+                    "langgraph_checkpoint_rust",
+                    *shlex.split(command, comments=True),
+                ]
+                done = subprocess.run(words, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, f"{page}: {command}: {done.stderr}"
 
 
 @pytest.mark.parametrize("page", PAGES)
