@@ -55,6 +55,7 @@ lint-python: install
 
 docs: $(VENV)/.ready ## Builds the documentation's site into target/site
 	$(VENV)/bin/mkdocs build --quiet --strict
+	! grep -rlE '<(script|img|link)[^>]+(src|href)="?https?:' target/site  # it needs nothing from elsewhere
 
 format: $(VENV)/.ready ## Formats all code
 	cargo fmt
