@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/ui.md: `make screenshots`. Needs the extra `ui`, langgraph and Chromium.
+"""Makes the pictures of docs/ui.md: `make screenshots`. Needs langgraph, Chromium and both extras.
 
 Real graphs fill a file: chats, an agent whose booking a human must approve, a fork, a run that fails. Then
 the page is started as users start it, and headless Chromium takes pictures of it.
@@ -156,7 +156,7 @@ def main() -> int:
             steps = list(saver.list(config_of("case-2")))
         # The one that a human's answer and a booking made.
         booked = next(found for found in steps if "booked" in found.checkpoint["channel_values"])
-        command = [sys.executable, "-u", "-m", "langgraph_checkpoint_rust.ui", "--no-open", path.name]
+        command = [sys.executable, "-m", "langgraph_checkpoint_rust", "ui", "-d", path.name, "--no-open"]
         page = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=directory)
         try:
             assert page.stdout is not None

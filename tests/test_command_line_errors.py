@@ -18,6 +18,7 @@ from command_line import DONE, PAUSED, contents, make_file, run
 from helpers import Lock, checkpoint_of, config_of, put_chain, query, start_python
 
 from langgraph_checkpoint_rust import RustSqliteSaver, errors
+from langgraph_checkpoint_rust.cli import page as web_page
 from langgraph_checkpoint_rust.cli.app import app
 from langgraph_checkpoint_rust.cli.exits import ExitCode, code_of
 
@@ -51,7 +52,13 @@ WRITING: dict[str, list[str]] = {
     "upgrade": ["--yes"],
     "downgrade": ["--yes"],
 }
-COMMANDS = {**READING, **WRITING, "recover": [OUT]}
+COMMANDS = {**READING, **WRITING, "recover": [OUT], "ui": ["--no-open"]}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ui` ends where it would begin to serve: tests/test_ui_security.py has the rest."""
+    monkeypatch.setattr(web_page, "serve", lambda *_, **__: None)
 
 
 @pytest.fixture

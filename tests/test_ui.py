@@ -373,6 +373,15 @@ def test_free_pages_are_those_of_sqlite(path: Path) -> None:
         assert f"Free pages {free}" in page.get("file").text
 
 
+def test_a_file_of_no_bytes_has_no_threads(path: Path) -> None:
+    # As a new file is whose pages are all in the WAL.
+    path.touch()
+    with browser(path) as page:
+        assert "No threads yet" in page.get().text
+        assert "Free pages 0" in page.get("file").text
+    assert path.read_bytes() == b""
+
+
 def test_an_empty_file_says_so(path: Path) -> None:
     with RustSqliteSaver(path) as saver:
         saver.setup()

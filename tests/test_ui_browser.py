@@ -31,7 +31,7 @@ def url(path: Path) -> Iterator[str]:
     fill(path)
     with RustSqliteSaver(path) as saver:
         saver.put(config_of(HOSTILE), checkpoint_of(1, {HOSTILE: HOSTILE}), {"source": "loop", "step": 1}, {})
-    command = [sys.executable, "-u", "-m", "langgraph_checkpoint_rust.ui", "--no-open", str(path)]
+    command = [sys.executable, "-m", "langgraph_checkpoint_rust", "ui", "-d", str(path), "--no-open"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     yield process.stdout.readline().strip()

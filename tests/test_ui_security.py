@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import secrets
@@ -12,7 +13,9 @@ import socket
 import subprocess
 import sys
 import time
+import webbrowser
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from helpers import Lock, checkpoint_of, config_of, id_of, put_chain, query
@@ -358,8 +361,9 @@ def test_a_file_that_was_replaced_is_opened_anew(path: Path, tmp_path: Path) -> 
 # --- the command ---
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-u", "-m", "langgraph_checkpoint_rust.ui", "--no-open", *map(str, arguments)]
+def start(path: Path, *arguments: object) -> subprocess.Popen[str]:
+    options = ["-d", str(path), "--no-open", *map(str, arguments)]
+    command = [sys.executable, "-m", "langgraph_checkpoint_rust", "ui", *options]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -368,7 +372,7 @@ def test_the_command_serves_this_machine_until_ctrl_c(path: Path) -> None:
     process = start(path)
     try:
         assert process.stdout is not None
-        found = re.search(r"http://127\.0\.0\.1:(\d+)/([\w-]{32})/$", process.stdout.readline().strip())
+        found = re.search(r"^http://127\.0\.0\.1:(\d+)/([\w-]{32})/$", process.stdout.readline())
         assert found is not None
         port, token = int(found[1]), found[2]
         for address, status in ((f"/{token}/", 200), ("/", 403)):
@@ -379,25 +383,33 @@ def test_the_command_serves_this_machine_until_ctrl_c(path: Path) -> None:
         # Another address of this machine leads nowhere.
         with socket.socket() as other, pytest.raises(OSError):
             other.connect(("127.0.0.2", port))
-        busy = start(path, "--port", port)
-        _, errors = busy.communicate(timeout=30)
-        assert busy.returncode == 1
-        assert "error: " in errors
+        second = start(path, "--port", port)
+        output, errors = second.communicate(timeout=30)
+        assert (second.returncode, output) == (7, "")
+        assert errors.startswith("lgcheckpoint: ")
         assert "in use" in errors
     finally:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "Traceback" not in errors
-    assert token not in errors
+    assert errors == "Ctrl-C ends it\n"
 
 
-def test_the_command_tells_why_it_cannot(path: Path) -> None:
-    process = start(path)
-    output, errors = process.communicate(timeout=30)
-    assert (process.returncode, output) == (1, "")
-    assert errors.startswith("error: ")
-    assert not path.exists()
+def test_the_command_tells_programs_where_it_is(path: Path) -> None:
+    fill(path)
+    process = start(path, "--json", "--no-redact")
+    try:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        url = json.loads("".join(lines))["url"]
+        address = urlsplit(url)
+        connection = http.client.HTTPConnection(address.netloc, timeout=20)
+        connection.request("GET", address.path)
+        assert "Secrets are shown" in connection.getresponse().read().decode()
+        connection.close()
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
 
 
 def test_a_file_is_looked_at_before_a_port_is_taken(path: Path) -> None:
@@ -405,21 +417,38 @@ def test_a_file_is_looked_at_before_a_port_is_taken(path: Path) -> None:
     with pytest.raises(DatabaseOpenError):
         serve(path, announce=announced.append)
     assert announced == []
+    assert not path.exists()
+
+
+def test_the_browser_is_opened_if_that_is_asked_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(path)
+    opened: list[str] = []
+    announced: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    monkeypatch.setattr(_app, "run", lambda *_: None)
+    serve(path, announce=announced.append)
+    assert (len(announced), opened) == (1, [])
+    serve(path, open_browser=True, announce=announced.append)
+    assert opened == announced[1:]
+    # Each start has a token of its own.
+    assert len({url.split("/")[3] for url in announced}) == 2
 
 
 @pytest.mark.parametrize("package", ["jinja2", "starlette", "uvicorn"])
 def test_a_missing_extra_is_named(path: Path, package: str) -> None:
+    fill(path)
     code = f"""
 import sys
-import time
 sys.modules[{package!r}] = None
-from langgraph_checkpoint_rust.ui import create_app, serve
-for call in (lambda: create_app("x.db", token="x" * 16), lambda: serve("x.db")):
-    try:
-        call()
-    except ImportError as error:
-        print(error)
+from langgraph_checkpoint_rust.ui import create_app
+try:
+    create_app("x.db", token="x" * 16)
+except ImportError as error:
+    print(error)
+from langgraph_checkpoint_rust.cli import main
+sys.argv = ["lgcheckpoint", "ui", "-d", {str(path)!r}]
+main()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    told = f"the page needs {package}: pip install 'langgraph-checkpoint-rust[ui]'"
-    assert done.stdout.splitlines() == [told, told]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    told = f"the page needs {package}: pip install 'langgraph-checkpoint-rust[ui]'\n"
+    assert (done.returncode, done.stdout, done.stderr) == (7, told, f"lgcheckpoint: {told}")

@@ -16,6 +16,7 @@ from langgraph_checkpoint_rust.cli import (
     listing,
     marks,
     overview,
+    page,
     upkeep,
 )
 from langgraph_checkpoint_rust.cli.exits import Commands
@@ -30,6 +31,7 @@ _GROUPS = {
         overview.types,
         upkeep.verify,
         doctor.doctor,
+        page.ui,
     ),
     "Threads": (
         marks.archive,

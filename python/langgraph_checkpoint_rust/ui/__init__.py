@@ -1,9 +1,8 @@
-"""A local, read-only web page about a database: `lgcheckpoint ui PATH`.
+"""A local, read-only web page about a database, which `lgcheckpoint ui` serves.
 
-`python -m langgraph_checkpoint_rust.ui PATH` is the same. The page shows threads and how they stand, the
-history of each with its forks and interrupts, state and what changed at each step, storage by channel, and
-figures of the file. It needs the extra `ui`. Values are read without importing the classes they were made of,
-and secrets are hidden.
+The page shows threads and how they stand, the history of each with its forks and interrupts, state and what
+changed at each step, storage by channel, and figures of the file. It needs the extra `ui`. Values are read
+without importing the classes they were made of, and secrets are hidden.
 
 The page is for the person at this machine: the server listens at 127.0.0.1 only, and answers nobody who does
 not know the random token in its URL.

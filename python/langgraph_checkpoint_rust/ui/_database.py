@@ -27,14 +27,16 @@ _COST = 30
 
 _LARGEST_PAGE = 65536
 """Its size does not fit the header, which says 1."""
-_HEADER = struct.Struct(">16xH10xI4xI")
-"""Of the bytes that a SQLite file begins with: the page size, and the numbers of pages and of free ones."""
+_HEADER = struct.Struct(">16xHB9xI4xI")
+_ROLLBACK_JOURNAL = 1
 
 
-class Pages(NamedTuple):
-    """The pages of the file, as of the last checkpoint of its WAL."""
+class Header(NamedTuple):
+    """What a SQLite file says of itself in its first bytes, as of the last checkpoint of its WAL."""
 
     page_size: int
+    journal: int
+    """1 with a rollback journal, 2 with a WAL; 0 in a file that is still empty."""
     pages: int
     free_pages: int
 
@@ -73,8 +75,14 @@ class Database:
         """The saver, which reads plain values."""
         with self._lock:
             if self._saver is None:
+                # A read-only saver changes no journal, but refuses a WAL where it would lose data.
+                rollback = self._header().journal == _ROLLBACK_JOURNAL
                 self._saver = RustSqliteSaver(
-                    self.path, serde=PlainSerializer(), read_only=True, busy_timeout=_BUSY_TIMEOUT
+                    self.path,
+                    serde=PlainSerializer(),
+                    read_only=True,
+                    busy_timeout=_BUSY_TIMEOUT,
+                    journal_mode="DELETE" if rollback else "WAL",
                 )
             return self._saver
 
@@ -90,13 +98,18 @@ class Database:
             if descriptor is not None:
                 os.close(descriptor)
 
-    def pages(self) -> Pages:
-        """How many pages the file has, and how many of them are free, by its first bytes."""
+    def header(self) -> Header:
+        """What the file says of itself now."""
         with self._lock:
-            if self._descriptor is None:
-                self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            page_size, pages, free_pages = _HEADER.unpack(os.pread(self._descriptor, _HEADER.size, 0))
-        return Pages(_LARGEST_PAGE if page_size == 1 else page_size, pages, free_pages)
+            return self._header()
+
+    def _header(self) -> Header:
+        if self._descriptor is None and os.path.exists(self.path):  # noqa: PTH110 (a path, not a `Path`)
+            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        # What is not there the saver has an error for.
+        found = b"" if self._descriptor is None else os.pread(self._descriptor, _HEADER.size, 0)
+        header = Header(*_HEADER.unpack(found.ljust(_HEADER.size, b"\0")))
+        return header._replace(page_size=_LARGEST_PAGE) if header.page_size == 1 else header
 
     def load(
         self, thread_id: str, checkpoint_ns: str, checkpoint_id: str

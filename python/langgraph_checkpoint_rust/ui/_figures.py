@@ -104,7 +104,7 @@ def file(database: Database, query: QueryParams) -> dict[str, Any]:  # noqa: ARG
         "path": database.path,
         "format": database.saver.format,
         **sizes(database),
-        **database.pages()._asdict(),
+        **database.header()._asdict(),
         "counts": [(status, counts[status]) for status in STATUSES],
         "total": counts[""],
         "recent": [(thread, link("thread", thread=thread.thread_id)) for thread in recent],
