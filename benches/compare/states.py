@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.base import Checkpoint, empty_checkpoint
+from langgraph.pregel._checkpoint import LATEST_VERSION
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -32,6 +33,7 @@ def messages(count: int) -> list[AnyMessage]:
 def checkpoint(held: list[AnyMessage], step: int) -> Checkpoint:
     """A checkpoint as a chat graph makes it."""
     made = empty_checkpoint()
+    made["v"] = LATEST_VERSION  # a graph's; `empty_checkpoint` of the savers' package is of an older one
     version = f"{step:032}.0"
     made["channel_values"] = {"messages": held}
     made["channel_versions"] = {"messages": version, "__start__": version}

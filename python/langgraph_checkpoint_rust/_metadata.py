@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _MOST_DEPTH = 64
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+"""Upstream's arguments. `json.dumps` makes an encoder a call: 2 of 4 µs."""
+
 
 def dumps(config: RunnableConfig, metadata: CheckpointMetadata) -> bytes:
     """Encodes metadata, merged with the config's, exactly as upstream does.
@@ -49,7 +52,7 @@ def loads(data: bytes | str | None) -> CheckpointMetadata:
 
 def _encoded(metadata: Any) -> bytes:
     # Lone surrogates are no UTF-8; upstream drops them.
-    return json.dumps(metadata, ensure_ascii=False).encode("utf-8", "ignore")
+    return _ENCODER.encode(metadata).encode("utf-8", "ignore")
 
 
 def _plain(value: Any, depth: int) -> Any:  # noqa: PLR0911

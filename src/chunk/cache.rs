@@ -14,9 +14,12 @@ pub(crate) struct Known {
 }
 
 /// The chunks of a draft. They hold while the thread has the same number and revision: a number is never
-/// given twice, and each removal of chunks raises the revision.
+/// given twice, and each removal of chunks raises the revision. In a later epoch somebody else has committed
+/// meanwhile, and may have put the database back to an earlier state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ids {
+    /// That of the writer's transaction they were found in.
+    pub(crate) epoch: u64,
     pub(crate) thread_no: i64,
     pub(crate) revision: i64,
     /// By index of the draft's nodes.

@@ -15,7 +15,7 @@ use super::seal::{Binding, Seal, Sealer};
 use super::{Hash, leaf_hash, node_hash};
 use crate::model::{Blob, Compression};
 use crate::msgpack::Walker;
-use crate::progress::next_nodes_around;
+use crate::progress::{next_nodes, next_nodes_around};
 
 /// References of a body from which on they are grouped into nodes. A node ends where a leaf's hash says
 /// so, which is once in `NODE_ODDS`, within the bounds.
@@ -193,6 +193,9 @@ impl Draft {
     pub(crate) fn next_nodes(&self) -> Option<Vec<String>> {
         if self.tag != "msgpack" || self.bodies.iter().any(|body| body.raw && body.name.is_empty()) {
             return None;
+        }
+        if self.bodies.is_empty() {
+            return next_nodes(self.value.as_slice());
         }
         let mut bytes = Vec::new();
         let mut holes = Vec::with_capacity(self.bodies.len());

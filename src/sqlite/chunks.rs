@@ -413,12 +413,12 @@ pub(super) fn read_chunk(connection: &Connection, id: i64) -> Result<Option<Chun
 }
 
 /// Finds or makes the chunks of a draft. `base` tells ids that hold if nothing was removed since.
-pub(super) fn store(noting: &mut Noting<'_>, draft: &Draft, base: Option<&Known>) -> Result<Ids> {
+pub(super) fn store(noting: &mut Noting<'_>, draft: &Draft, base: Option<&Known>, epoch: u64) -> Result<Ids> {
     let thread = noting.thread()?;
     let (thread_no, revision) = (thread.number, thread.revision);
     let base = base.filter(|known| (known.ids.thread_no, known.ids.revision) == (thread_no, revision));
     let base = match base {
-        Some(known) if is_there(noting.connection(), known)? => Some(&known.ids),
+        Some(known) if known.ids.epoch == epoch || is_there(noting.connection(), known)? => Some(&known.ids),
         _ => None,
     };
     let mut store = Store {
@@ -426,6 +426,7 @@ pub(super) fn store(noting: &mut Noting<'_>, draft: &Draft, base: Option<&Known>
         draft,
         base,
         ids: Ids {
+            epoch,
             thread_no,
             revision,
             nodes: Vec::with_capacity(draft.nodes.len()),

@@ -73,6 +73,7 @@ pub(super) fn delete_in(
             thread_no,
             deletion.overwrite
         ])?;
+        transaction.hides.set(true);
         connection
             .prepare_cached(sql::FORGET_THREAD)?
             .execute([thread_id])?;

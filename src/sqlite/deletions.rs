@@ -37,7 +37,7 @@ pub(super) fn hidden(connection: &Connection, format: Format) -> Result<Vec<Stri
 
 /// Fails if the thread is being deleted.
 pub(super) fn check_hidden(transaction: &WriteTransaction<'_>, thread_id: &str) -> Result<()> {
-    if transaction.format.get() == Format::Interop {
+    if !transaction.hides.get() || transaction.format.get() == Format::Interop {
         return Ok(());
     }
     let mut statement = transaction.connection.prepare_cached(sql::IS_HIDDEN)?;

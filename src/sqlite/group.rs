@@ -281,6 +281,8 @@ mod tests {
         let write = WriteTransaction {
             connection,
             format: std::cell::Cell::new(crate::model::Format::Interop),
+            hides: std::cell::Cell::new(false),
+            epoch: 0,
         };
         while !queue.is_empty() {
             Transaction::begin_write(connection).unwrap().keep();

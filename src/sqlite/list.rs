@@ -117,13 +117,15 @@ fn read_page(transaction: &ReadTransaction<'_>, keys: &[(i64, CheckpointKey)]) -
     let mut rows = statement.query([ids])?;
     let chunks = Chunks::keeping(transaction.connection);
     let mut tuples: Vec<StoredTuple> = Vec::new();
-    let mut paths: Vec<(String, i64)> = Vec::new();
+    let mut places: Vec<(String, i64)> = Vec::new();
     let mut current = None;
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
         let id: i64 = row.get(0)?;
         if current != Some(id) {
-            order_writes(tuples.last_mut(), &mut paths);
+            if let Some(tuple) = tuples.last_mut() {
+                row::sort_writes(&mut tuple.writes, &mut places);
+            }
             if bytes > PAGE_BYTES {
                 return Ok(tuples);
             }
@@ -168,21 +170,11 @@ fn read_page(transaction: &ReadTransaction<'_>, keys: &[(i64, CheckpointKey)]) -
                 channel,
                 value,
             });
-            paths.push((task_path, index));
+            places.push((task_path, index));
         }
     }
-    order_writes(tuples.last_mut(), &mut paths);
+    if let Some(tuple) = tuples.last_mut() {
+        row::sort_writes(&mut tuple.writes, &mut places);
+    }
     Ok(tuples)
-}
-
-/// Sorts the writes of a tuple by `writes_sort_key`: the join yields them by key.
-fn order_writes(tuple: Option<&mut StoredTuple>, paths: &mut Vec<(String, i64)>) {
-    let Some(tuple) = tuple else { return };
-    let mut ordered: Vec<_> = tuple.writes.drain(..).zip(paths.drain(..)).collect();
-    ordered.sort_by(
-        |(left, (left_path, left_index)), (right, (right_path, right_index))| {
-            (left_path, &left.task_id, left_index).cmp(&(right_path, &right.task_id, right_index))
-        },
-    );
-    tuple.writes.extend(ordered.into_iter().map(|(write, _)| write));
 }

@@ -118,7 +118,7 @@ impl Prepared {
             // Already done, unless the file was upgraded since.
             self.divide(binding);
             if let Some((draft, seal)) = &self.divided {
-                return self.store_recipe(noting, draft, *seal);
+                return self.store_recipe(noting, draft, *seal, transaction.epoch);
             }
         }
         Ok(Columns {
@@ -128,11 +128,17 @@ impl Prepared {
         })
     }
 
-    fn store_recipe(&self, noting: &mut Noting<'_>, draft: &Arc<Draft>, seal: Seal) -> Result<Columns<'_>> {
+    fn store_recipe(
+        &self,
+        noting: &mut Noting<'_>,
+        draft: &Arc<Draft>,
+        seal: Seal,
+        epoch: u64,
+    ) -> Result<Columns<'_>> {
         let ids = if draft.is_inline() {
             None
         } else {
-            Some(chunks::store(noting, draft, self.base.as_deref())?)
+            Some(chunks::store(noting, draft, self.base.as_deref(), epoch)?)
         };
         let recipe = Recipe {
             seal,

@@ -82,14 +82,15 @@ pub(super) fn writes(
 ) -> Result<Vec<StoredWrite>> {
     let mut rows = statement.query(parameters)?;
     let mut writes = Vec::new();
+    let mut places = Vec::new();
     while let Some(row) = rows.next()? {
         let (task_id, channel): (String, String) = (row.get(0)?, row.get(1)?);
-        let task_path: String = row.get(4)?;
+        let (task_path, index): (String, i64) = (row.get(4)?, row.get(5)?);
         let binding = Binding::Write {
             key,
             task_id: &task_id,
             task_path: &task_path,
-            index: row.get(5)?,
+            index,
             channel: &channel,
         };
         writes.push(StoredWrite {
@@ -97,6 +98,19 @@ pub(super) fn writes(
             task_id,
             channel,
         });
+        places.push((task_path, index));
     }
+    sort_writes(&mut writes, &mut places);
     Ok(writes)
+}
+
+/// Sorts the writes of a checkpoint by `writes_sort_key`; `places` are their task paths and indexes.
+pub(super) fn sort_writes(writes: &mut Vec<StoredWrite>, places: &mut Vec<(String, i64)>) {
+    let mut sorted: Vec<_> = writes.drain(..).zip(places.drain(..)).collect();
+    sorted.sort_by(
+        |(left, (left_path, left_index)), (right, (right_path, right_index))| {
+            (left_path, &left.task_id, left_index).cmp(&(right_path, &right.task_id, right_index))
+        },
+    );
+    writes.extend(sorted.into_iter().map(|(write, _)| write));
 }

@@ -71,12 +71,12 @@ pub(super) const SELECT_ANCESTOR: &str = "
 SELECT parent_checkpoint_id, type, checkpoint, metadata FROM checkpoints
 WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3";
 
-/// The statements on `writes` that order by `task_path`, in the order of `writes_sort_key`. A file
-/// from before that column that cannot be migrated, being read-only, is read as if it were `''`.
+/// The statements on `writes` that name `task_path`. A file from before that column that cannot be migrated,
+/// being read-only, is read as if it were `''`.
 pub(super) struct WriteStatements {
-    /// Where the writes of a checkpoint belong, in the order of `by_checkpoint`.
+    /// Where the writes of a checkpoint belong, in the order of `writes_sort_key`.
     pub(super) places: &'static str,
-    /// The writes of a checkpoint.
+    /// The writes of a checkpoint, in any order: `row::sort_writes` costs less than SQLite's sorter.
     pub(super) by_checkpoint: &'static str,
     /// A write, by its row id.
     pub(super) by_rowid: &'static str,
@@ -93,13 +93,11 @@ WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3
 ORDER BY task_path, task_id, idx",
     by_checkpoint: "
 SELECT task_id, channel, type, value, task_path, idx FROM writes
-WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3
-ORDER BY task_path, task_id, idx",
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3",
     by_rowid: "SELECT task_id, channel, type, value, task_path, idx FROM writes WHERE rowid = ?1",
     by_channel: "
 SELECT task_id, channel, type, value, task_path, idx FROM writes
-WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND channel = ?4
-ORDER BY task_path, task_id, idx",
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND channel = ?4",
     joined_page: "
 SELECT c.rowid, c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id,
        c.type, c.checkpoint, c.metadata, w.task_id, w.channel, w.type, w.value, w.task_path, w.idx
@@ -116,13 +114,11 @@ WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3
 ORDER BY task_id, idx",
     by_checkpoint: "
 SELECT task_id, channel, type, value, '', idx FROM writes
-WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3
-ORDER BY task_id, idx",
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3",
     by_rowid: "SELECT task_id, channel, type, value, '', idx FROM writes WHERE rowid = ?1",
     by_channel: "
 SELECT task_id, channel, type, value, '', idx FROM writes
-WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND channel = ?4
-ORDER BY task_id, idx",
+WHERE thread_id = ?1 AND checkpoint_ns = ?2 AND checkpoint_id = ?3 AND channel = ?4",
     joined_page: "
 SELECT c.rowid, c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id,
        c.type, c.checkpoint, c.metadata, w.task_id, w.channel, w.type, w.value, '', w.idx

@@ -145,8 +145,7 @@ impl Progress {
     ) -> Result<Option<&'static str>> {
         let event: Option<String> = connection
             .prepare_cached(sql::LAST_EVENT)?
-            .query_row([&key.thread_id, &key.checkpoint_id], |row| row.get(0))
-            .optional()?;
+            .query_row([&key.thread_id, &key.checkpoint_id], |row| row.get(0))?;
         let led_to = event.and_then(|channel| status_of(&channel, NOBODY));
         Ok(match (led_to, &self.nodes) {
             (Some("pending") | None, None) => None,

@@ -18,6 +18,10 @@ pub(super) struct WriteTransaction<'a> {
     pub(super) connection: &'a Connection,
     /// How rows are kept. A verb that changes it says so here.
     pub(super) format: Cell<Format>,
+    /// Whether threads may be being deleted. A verb that begins such a deletion says so here.
+    pub(super) hides: Cell<bool>,
+    /// The same as in an earlier transaction if only this writer has committed since.
+    pub(super) epoch: u64,
 }
 
 /// An open transaction; dropped without `commit`, also by a panic, it is rolled back.

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::deletions;
 use super::gate;
 use super::group::{self, Group};
 use super::job::{Baton, Job, Turn};
@@ -81,6 +82,10 @@ struct Slot {
     synchronous: Synchronous,
     /// None where it must be read again: another process may have changed it.
     format: Option<Format>,
+    /// Whether threads may be being deleted; read with the format.
+    hides: bool,
+    /// Rises with each reading.
+    epoch: u64,
     pace: group::Pace,
 }
 
@@ -109,6 +114,8 @@ impl Writer {
                 connection: Some(connection),
                 synchronous: settings.synchronous,
                 format: None,
+                hides: false,
+                epoch: 0,
                 pace: group::Pace::default(),
             }),
             reopen,
@@ -311,6 +318,8 @@ impl Writer {
         if slot.pace.look(connection)? || slot.format.is_none() {
             slot.format = None;
             let format = schema::format(connection, Access::Write)?;
+            slot.hides = !deletions::hidden(connection, format)?.is_empty();
+            slot.epoch += 1;
             slot.format = Some(format);
             *lock(&self.format) = format;
         }
@@ -327,6 +336,8 @@ impl Writer {
         let transaction = WriteTransaction {
             connection: &connection,
             format: Cell::new(slot.format.unwrap_or(Format::Interop)),
+            hides: Cell::new(slot.hides),
+            epoch: slot.epoch,
         };
         let alone = {
             let jobs = &lock(&self.queue).jobs;
@@ -343,6 +354,7 @@ impl Writer {
         slot.pace.note(outcome.busy_for);
         let format = transaction.format.get();
         slot.format = Some(format).filter(|_| !outcome.void);
+        slot.hides = transaction.hides.get();
         *lock(&self.format) = format;
         if outcome.usable {
             slot.connection = Some(connection);

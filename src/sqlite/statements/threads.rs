@@ -26,12 +26,14 @@ UPDATE checkpoint_threads SET status = ?3 WHERE thread_id = ?1 AND head = ?2 AND
 
 /// The channel of the last write that says how the run from a checkpoint stands. Row ids tell the order: a
 /// write that is replaced gets a new one. A run that is resumed stores what it is resumed with under the task
-/// of nobody; a task that interrupts again stores the answers it had beside its question.
+/// of nobody; a task that interrupts again stores the answers it had beside its question. With `max` the other
+/// columns are those of its row, NULL if there is none; ORDER BY opens a temporary table for each put (7 of its 22
+/// µs in the transaction).
 pub(crate) const LAST_EVENT: &str = "
-SELECT channel FROM writes WHERE thread_id = ?1 AND checkpoint_ns = '' AND checkpoint_id = ?2
+SELECT channel, max(rowid) FROM writes
+WHERE thread_id = ?1 AND checkpoint_ns = '' AND checkpoint_id = ?2
     AND (channel IN ('__interrupt__', '__error__')
-        OR channel = '__resume__' AND task_id = '00000000-0000-0000-0000-000000000000')
-ORDER BY rowid DESC LIMIT 1";
+        OR channel = '__resume__' AND task_id = '00000000-0000-0000-0000-000000000000')";
 
 /// The newest checkpoint of the root graph.
 pub(crate) const SELECT_HEAD: &str = "
