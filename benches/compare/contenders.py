@@ -44,6 +44,8 @@ class Contender:
     name: str
     synchronous: str = ""
     format: str = ""
+    checkpoints: bool = True
+    """Whether the WAL is moved into the database now and then."""
 
     @property
     def label(self) -> str:
@@ -58,7 +60,8 @@ class Contender:
     def options(self) -> dict[str, Any]:
         """The settings of our saver."""
         chosen = {"synchronous": self.synchronous, "format": self.format}
-        return {name: value for name, value in chosen.items() if value}
+        options: dict[str, Any] = {name: value for name, value in chosen.items() if value}
+        return options if self.checkpoints else {**options, "wal_autocheckpoint": 0}
 
     def opened(self, path: Path) -> AbstractContextManager[Any]:
         return OPENINGS[self.name](self, path)
@@ -145,6 +148,8 @@ def open_upstream(contender: Contender, path: Path) -> Iterator[Any]:
         assert_level(connection.execute("PRAGMA synchronous").fetchone()[0], "FULL")
         connection.execute(f"PRAGMA synchronous={contender.synchronous}")
         assert_level(connection.execute("PRAGMA synchronous").fetchone()[0], contender.synchronous)
+        if not contender.checkpoints:
+            connection.execute("PRAGMA wal_autocheckpoint=0")
         yield saver
 
 

@@ -2,7 +2,8 @@
 
 Sizes are of the files as they are between two turns, and once more after the saver was closed. The state of
 each conversation must be the same with all savers at the end. The one of 100 MB, of which each turn changes
-4 KB, also says how long a turn takes.
+4 KB, also says how long a turn takes. What a turn writes is measured with checkpoints off: then the WAL holds
+all of it.
 
     python benches/compare/growth.py [--quick] [--only TEXT]
 """
@@ -10,6 +11,7 @@ each conversation must be the same with all savers at the end. The one of 100 MB
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import tempfile
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from common import Results, interleaved, main, microseconds
 from contenders import field
 from growing_shapes import GROWING, large_state
-from shapes import Shape, plain, turn_number
+from shapes import CHAT, Shape, plain, turn_number
 from states import config_of
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
     from contenders import Contender
 
+WRITING = (CHAT, *GROWING[1:2])
+"""The shapes whose writes are measured: a chat, and one beside a large value that stays."""
 MARKS = (1, 2, 5, 10, 20, 50, 100, 200, 300)
 
 
@@ -67,11 +71,35 @@ def grow(
     return taken
 
 
+def write(results: Results, contenders: list[Contender], shape: Shape, turns: int) -> None:
+    """Adds what the turns from a third of them to the next write to the WAL, per turn."""
+    uncut = {each: dataclasses.replace(each, checkpoints=False) for each in contenders}
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory, contextlib.ExitStack() as stack:
+        paths = {each: Path(directory) / f"{index}.db" for index, each in enumerate(contenders)}
+        graphs: dict[Contender, Any] = {
+            each: shape.build(stack.enter_context(uncut[each].opened(paths[each]))) for each in contenders
+        }
+        before = dict.fromkeys(contenders, 0.0)
+        for turn, each in interleaved(contenders, turns):
+            shape.turn(graphs[each], config_of(1), turn)
+            if (turn + 1) % (turns // 3) == 0:
+                written = size_of(wal_of(paths[each]))
+                case = f"turns to {turn + 1}"
+                per_turn = (written - before[each]) * 1000 / (turns // 3)
+                results.add(
+                    f"{shape.name}: written to the WAL a turn", "KB", case, each.label, [per_turn], x=turn + 1
+                )
+                before[each] = written
+
+
 def run(options: argparse.Namespace, results: Results) -> None:
     contenders = field(results, memory=False, levels=("NORMAL",))
     for shape in GROWING:
         if options.only in shape.name:
-            grow(results, contenders, shape, 5 if options.quick else shape.turns)
+            turns = 5 if options.quick else shape.turns
+            grow(results, contenders, shape, turns)
+            if shape in WRITING:
+                write(results, contenders, shape, min(turns, 3) if options.quick else turns)
     size = 2 if options.quick else 100
     large = Shape(f"{size} MB of which a turn changes 4 KB", large_state(size * 1_000_000), turn_number, 4)
     if options.only in large.name:
