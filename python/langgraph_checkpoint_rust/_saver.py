@@ -16,6 +16,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph_checkpoint_rust import _serialize, _storage
 from langgraph_checkpoint_rust._core import ShapeBook
 from langgraph_checkpoint_rust._store import Store, TenantStore
+from langgraph_checkpoint_rust.errors import SaverClosedError
 from langgraph_checkpoint_rust.host import HostSettings, parted
 from langgraph_checkpoint_rust.serde import RustSerializer
 from langgraph_checkpoint_rust.settings import SqliteSettings
@@ -324,6 +325,13 @@ class Saver(BaseCheckpointSaver[str]):
         if not self._store.is_open:
             report = yield self._store.backend.setup()
             self._store.opened(*report)
+
+    def _note_opening(self) -> Steps[None]:
+        """After a write, which opened the file. It is stored, also if the saver was closed since."""
+        try:
+            yield from self._open()
+        except SaverClosedError:
+            return
 
     def _with_shapes(self, verb: Any, *arguments: Any) -> Steps[Any]:
         """Calls a verb until it knows the outline of each checkpoint it meets.

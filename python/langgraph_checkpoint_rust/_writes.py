@@ -88,7 +88,7 @@ class WriteVerbs(Saver):
         # First, so that no later write overtakes it while the file is opened.
         backend, lease = self._store.backend, self._store.lease(key[0])
         yield from storing(backend, backend.put, key, parent, typed, encoded, outline, self._chunkable, lease)
-        yield from self._open()
+        yield from self._note_opening()
         return _tuples.config_of(config["configurable"]["thread_id"], key[1], checkpoint_id)
 
     def put_writes(
@@ -149,7 +149,7 @@ class WriteVerbs(Saver):
         backend, lease = self._store.backend, self._store.lease(key[0])
         how = (replace, encoded, self._chunkable, lease)
         yield from storing(backend, backend.put_writes, key, task_id, task_path, *how)
-        yield from self._open()
+        yield from self._note_opening()
 
     def _dumps_write(self, channel: str, value: Any) -> Any:
         return _serialize.dumps(self.serde, value, f"the write to channel `{channel}`")
