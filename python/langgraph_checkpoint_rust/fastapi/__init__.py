@@ -49,6 +49,7 @@ from langgraph_checkpoint_rust.fastapi._models import (
 )
 from langgraph_checkpoint_rust.fastapi._router import router
 from langgraph_checkpoint_rust.fastapi._session import session, session_config
+from langgraph_checkpoint_rust.fastapi._tenants import scoped_saver
 from langgraph_checkpoint_rust.fastapi._thread_config import thread_config
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "install_error_handlers",
     "lifespan",
     "router",
+    "scoped_saver",
     "session",
     "session_config",
     "thread_config",

@@ -25,6 +25,7 @@ from langgraph_checkpoint_rust.fastapi._models import (
     ThreadModel,
     ThreadPageModel,
 )
+from langgraph_checkpoint_rust.fastapi._tenants import scoped_saver
 from langgraph_checkpoint_rust.metrics import prometheus_text
 from langgraph_checkpoint_rust.reports import ThreadStatus
 
@@ -57,6 +58,7 @@ class _Route(APIRoute):
 
 def router(
     *,
+    tenant: Callable[..., Any] | None = None,
     dependencies: Dependencies = (),
     operations_dependencies: Dependencies = (),
     health_timeout: float = 5.0,
@@ -73,6 +75,8 @@ def router(
     | `GET /metrics` | the figures of this process, for Prometheus |
 
     Args:
+        tenant: A dependency that gives the tenant whose threads these are, from what the app has
+            authenticated; None for the threads of all.
         dependencies: For the endpoints of threads: who may see and delete them, for instance.
         operations_dependencies: For the others.
         health_timeout: Seconds after which `/healthz` answers that it cannot read or write.
@@ -96,16 +100,17 @@ def router(
         'ok'
     """
     made = APIRouter()
-    made.include_router(_threads(dependencies))
+    made.include_router(_threads(tenant, dependencies))
     made.include_router(_operations(operations_dependencies, health_timeout))
     return made
 
 
-def _threads(dependencies: Dependencies) -> APIRouter:
+def _threads(tenant: Callable[..., Any] | None, dependencies: Dependencies) -> APIRouter:
     threads = APIRouter(
         prefix="/threads", tags=["threads"], dependencies=list(dependencies), route_class=_Route
     )
-    Saver = Annotated[AnySaver, Depends(get_saver)]  # noqa: N806
+    saver_of = get_saver if tenant is None else scoped_saver(tenant)
+    Saver = Annotated[AnySaver, Depends(saver_of)]  # noqa: N806
 
     @threads.get("", responses={400: _PROBLEM, 503: _PROBLEM})
     async def list_threads(  # noqa: PLR0917 - FastAPI passes them by name

@@ -5,9 +5,11 @@ import uuid
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import Header, HTTPException, Query, Response
+from fastapi import Depends, Header, HTTPException, Query, Response
 from fastapi.requests import HTTPConnection
 from langchain_core.runnables import RunnableConfig
+
+from langgraph_checkpoint_rust.fastapi._tenants import stored_id
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@~-]{0,127}")
 
@@ -19,6 +21,7 @@ def thread_config(
     query: str | None = "thread_id",
     pattern: str | re.Pattern[str] = _ID,
     new: bool = True,
+    tenant: Callable[..., Any] | None = None,
 ) -> Callable[..., RunnableConfig]:
     """Makes a dependency: the config of the thread that the request names, or of a new one.
 
@@ -33,6 +36,8 @@ def thread_config(
         pattern: What an id must match as a whole. By default at most 128 ASCII letters, digits and
             `. _ : @ ~ -`, beginning with a letter or digit.
         new: Whether a request that names no thread gets a new one, with a random UUID; else it is refused.
+        tenant: A dependency that gives the tenant whose thread it is. The config then has the thread's id as
+            it is stored, for a graph whose saver is not scoped; the client sees its own.
 
     Returns:
         The dependency. It answers 422 to an id that does not match, to two different ids in one request, and
@@ -43,6 +48,8 @@ def thread_config(
         >>> from fastapi import Depends, FastAPI
         >>> from fastapi.testclient import TestClient
         >>> from langchain_core.runnables import RunnableConfig
+
+    from langgraph_checkpoint_rust.fastapi._tenants import stored_id
         >>> from langgraph_checkpoint_rust.fastapi import thread_config
         >>> app = FastAPI()
         >>> @app.get("/which")
@@ -65,6 +72,8 @@ def thread_config(
         response: Response,
         in_header: Annotated[str | None, in_header_of] = None,
         in_query: Annotated[str | None, in_query_of] = None,
+        *,
+        owner: Annotated[Any, Depends(tenant or _nobody)],
     ) -> RunnableConfig:
         named = {
             connection.path_params.get(path) if path else None,
@@ -74,9 +83,14 @@ def thread_config(
         thread_id = _the_one(named, valid) if named or not new else str(uuid.uuid4())
         if header:
             response.headers[header] = thread_id
-        return {"configurable": {"thread_id": thread_id}}
+        stored = thread_id if tenant is None else stored_id(owner, thread_id)
+        return {"configurable": {"thread_id": stored}}
 
     return dependency
+
+
+def _nobody() -> None:
+    """Whose thread it is where there are no tenants."""
 
 
 def _the_one(named: set[Any], valid: re.Pattern[str]) -> str:
