@@ -19,6 +19,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
 from langgraph_checkpoint_rust import AsyncRustSqliteSaver
+from langgraph_checkpoint_rust._leases import ThreadLease
 from langgraph_checkpoint_rust.errors import LeaseHeldError, MissingKeyError
 from langgraph_checkpoint_rust.fastapi import (
     BackgroundRuns,
@@ -192,28 +193,46 @@ def test_when_the_app_stops_runs_get_their_time_and_late_ones_are_cancelled(
     assert "background runs cancelled as the app stopped: 1" in caplog.text
 
 
-def test_the_lease_is_renewed_while_the_run_goes_on_and_expires_with_its_process(path: Path) -> None:
+def test_the_lease_is_renewed_while_the_run_goes_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    renewals: list[str] = []
+    arenew = ThreadLease.arenew
+
+    async def counted(lease: ThreadLease) -> None:
+        await arenew(lease)
+        renewals.append(lease.thread_id)
+
+    monkeypatch.setattr(ThreadLease, "arenew", counted)
+
     async def main() -> None:
         async with AsyncRustSqliteSaver(path) as saver, BackgroundRuns(saver, lease=0.3) as runs:
             gate = Gate(saver)
             await runs.start(gate.graph, INPUT, config_of())
             await gate.began.wait()
-            loop = asyncio.get_running_loop()
-            until = loop.time() + 0.8
-            while loop.time() < until:
-                assert await status_of(saver) == "busy"
-                await asyncio.sleep(0.02)
+            with anyio.fail_after(20):
+                while len(renewals) < 4:
+                    await asyncio.sleep(0.01)
             gate.open.set()
             assert await over(saver) == "done"
+            assert set(renewals) == {"1"}
+            number = len(renewals)
+            await runs.aclose()
+            assert len(renewals) == number
+
+    asyncio.run(main())
+
+
+def test_the_thread_of_a_killed_process_is_free_once_its_lease_expired(path: Path) -> None:
+    async def main() -> None:
+        async with AsyncRustSqliteSaver(path) as saver, BackgroundRuns(saver) as runs:
+            gate = Gate(saver)
+            gate.open.set()
             # What a killed process leaves: a lease that nobody renews.
-            await saver.thread_lease("2", 0.1).__aenter__()
-            with pytest.raises(LeaseHeldError):
-                await runs.start(gate.graph, INPUT, config_of("2"))
+            await saver.thread_lease("1", 0.5).__aenter__()
             with anyio.fail_after(20):
-                while await is_held(saver, "2"):
+                while await is_held(saver, "1"):
                     await asyncio.sleep(0.02)
-            await runs.start(gate.graph, INPUT, config_of("2"))
-            assert await over(saver, "2") == "done"
+            await runs.start(gate.graph, INPUT, config_of())
+            assert await over(saver) == "done"
 
     asyncio.run(main())
 
