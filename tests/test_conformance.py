@@ -67,7 +67,7 @@ class SyncVerbs(BaseCheckpointSaver[str]):
 
 @pytest.mark.parametrize("place", ["file", "memory"])
 @pytest.mark.parametrize("serializer", ["default", "encrypted"])
-@pytest.mark.parametrize("kind", ["sync class", "async class", "sync verbs"])
+@pytest.mark.parametrize("kind", ["sync class", "async class", "sync verbs", "scoped"])
 def test_all_81_tests_of_all_8_capabilities_pass(
     kind: str, serializer: str, place: str, tmp_path: Path
 ) -> None:
@@ -82,7 +82,10 @@ def test_all_81_tests_of_all_8_capabilities_pass(
                 yield saver
         else:
             with RustSqliteSaver(conn, serde=serde) as saver:
-                yield SyncVerbs(saver) if kind == "sync verbs" else saver
+                if kind == "scoped":
+                    yield saver.scoped("a tenant")
+                else:
+                    yield SyncVerbs(saver) if kind == "sync verbs" else saver
 
     results = asyncio.run(validate(checkpointer)).results
     assert [failure for result in results.values() for failure in result.failures] == []
