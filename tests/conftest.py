@@ -42,6 +42,7 @@ NEEDS_SORTED_WRITES = {
 RUN_ONCE = {
     "test_apply_retention.py",
     "test_build.py",
+    "test_command_line_docs.py",
     "test_compact.py",
     "test_compact_damage.py",
     "test_docs.py",

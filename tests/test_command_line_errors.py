@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -324,8 +325,8 @@ def test_a_code_for_each_error(error: Exception, code: int) -> None:
 def start(path: Path, *words: str, **options: Any) -> subprocess.Popen[str]:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "CHECKPOINTS_DB_PATH": str(path)}
     command = [sys.executable, "-m", "langgraph_checkpoint_rust", *words]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True, **options)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen(command, env=env, text=True, **options)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT is POSIX'")
@@ -380,3 +381,17 @@ def test_a_bar_is_for_terminals_only(path: Path) -> None:
 @pytest.mark.compact
 def test_paused_threads_may_be_deleted_too(path: Path) -> None:
     assert run(path, "delete", PAUSED, "--yes", "--json").json["threads"][0]["status"] == "interrupted"
+
+
+@pytest.mark.compact
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX'")
+def test_a_bar_on_a_terminal_has_rate_and_time_left(path: Path) -> None:
+    terminal, side = os.openpty()
+    process = start(path, "verify", "--json", stderr=side)
+    os.close(side)
+    out, _ = process.communicate(timeout=60)
+    shown = os.read(terminal, 100_000).decode()
+    os.close(terminal)
+    assert '"ok": true' in out
+    assert "18/18" in shown
+    assert re.search(r"checkpoints .*\d:\d\d:\d\d", shown)

@@ -49,10 +49,10 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Looks at settings, file system, SQLite versions, WAL and orphans. Ends with 1 on a warning."""
-    with reading(database) as (file, saver):
+    with reading(database, count=not quick) as (file, saver):
         checks = [*_of_file(file, saver), *_of_sqlite(), *_of_surroundings(file.path)]
         if not quick:
-            with progress("checkpoints") as advance:
+            with progress("checkpoints", file.checkpoints) as advance:
                 checks += _of_rows(saver.verify(progress=advance))
     if as_json:
         show_json({"checks": [check._asdict() for check in checks], "ok": not _warnings(checks)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,8 @@ class FileFacts:
     has_checkpoints: bool
     meta: dict[str, str]
     """`checkpoint_meta`: the format and the least versions that may read and write."""
+    checkpoints: int | None
+    """Counted only if a bar will show it."""
 
 
 def path_of(database: str) -> Path:
@@ -62,11 +65,11 @@ def path_of(database: str) -> Path:
     return path
 
 
-def facts_of(database: str) -> FileFacts:
+def facts_of(database: str, *, count: bool = False) -> FileFacts:
     """What there is to know of the file without opening a saver."""
     path = path_of(database)
     try:
-        return _facts_of(path)
+        return _facts_of(path, count and sys.stderr.isatty())
     except sqlite3.DatabaseError as error:
         # The saver has an error for each case.
         with RustSqliteSaver(path, read_only=True, journal_mode="DELETE", busy_timeout=0) as saver:
@@ -76,25 +79,23 @@ def facts_of(database: str) -> FileFacts:
         raise CommandError(ExitCode.DAMAGED, f"database `{path}` cannot be read: {error}") from error
 
 
-def _facts_of(path: Path) -> FileFacts:
+def _facts_of(path: Path, count: bool) -> FileFacts:
     with path.open("rb") as file:
         header = file.read(_HEADER)
     wal = path.with_name(path.name + "-wal")
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
     try:
 
-        def pragma(name: str) -> Any:
-            return connection.execute(f"PRAGMA {name}").fetchone()[0]
+        def rows(statement: str) -> list[Any]:
+            return connection.execute(statement).fetchall()
 
-        tables = {
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        }
-        meta: dict[str, str] = {}
-        if "checkpoint_meta" in tables:
-            meta.update(
-                (str(key), str(value))
-                for key, value in connection.execute("SELECT key, value FROM checkpoint_meta")
-            )
+        def pragma(name: str) -> Any:
+            return rows(f"PRAGMA {name}")[0][0]
+
+        tables = {name for (name,) in rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        has_checkpoints = {"checkpoints", "writes"} <= tables
+        stored = rows("SELECT key, value FROM checkpoint_meta") if "checkpoint_meta" in tables else []
+        meta = {str(key): str(value) for key, value in stored}
         return FileFacts(
             path,
             bytes=path.stat().st_size,
@@ -108,8 +109,9 @@ def _facts_of(path: Path) -> FileFacts:
             user_version=pragma("user_version"),
             application_id=pragma("application_id"),
             written_by=version_of(int.from_bytes(header[_VERSION_PLACE:], "big")),
-            has_checkpoints={"checkpoints", "writes"} <= tables,
+            has_checkpoints=has_checkpoints,
             meta=meta,
+            checkpoints=rows("SELECT count(*) FROM checkpoints")[0][0] if count and has_checkpoints else None,
         )
     finally:
         connection.close()
@@ -135,9 +137,14 @@ class _OnlyReadable(PlainSerializer):
 
 
 @contextmanager
-def reading(database: str) -> Iterator[tuple[FileFacts, RustSqliteSaver]]:
-    """A saver that only reads, plain values."""
-    facts = facts_of(database)
+def reading(database: str, *, count: bool = False) -> Iterator[tuple[FileFacts, RustSqliteSaver]]:
+    """A saver that only reads, plain values.
+
+    Args:
+        database: The option.
+        count: Whether a bar will count checkpoints.
+    """
+    facts = facts_of(database, count=count)
     require_checkpoints(facts)
     with _saver(facts, PlainSerializer(), read_only=True, busy_timeout=WAIT) as saver:
         saver.setup()
@@ -155,7 +162,7 @@ def writing(
         timeout: Seconds to wait for another process that writes.
         yes: Whether it is to be done.
     """
-    facts = facts_of(database)
+    facts = facts_of(database, count=True)
     require_checkpoints(facts)
     if yes and not os.access(facts.path, os.W_OK):
         raise CommandError(ExitCode.REFUSED, f"`{facts.path}` cannot be written; check its permissions")

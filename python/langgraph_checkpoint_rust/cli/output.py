@@ -49,28 +49,30 @@ def clean(text: str) -> str:
     )
 
 
-def console(stream: TextIO | None = None) -> Console:
+def console(stream: TextIO) -> Console:
     """A console of a stream, as wide as its terminal."""
-    stream = stream or sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else _UNLIMITED
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def show(*parts: RenderableType) -> None:
     """Prints on standard output."""
-    target = console()
-    with target.capture() as captured:
-        for part in parts:
-            target.print(Text(clean(part)) if isinstance(part, str) else part)
-    text = captured.get()
-    if not target.is_terminal:
-        text = re.sub(r" +$", "", text, flags=re.MULTILINE)
-    sys.stdout.write(text)
+    _print(sys.stdout, [Text(clean(part)) if isinstance(part, str) else part for part in parts])
 
 
 def remark(text: str) -> None:
     """Prints a line on standard error: what is not the answer."""
-    console(sys.stderr).print(Text(clean(text), style="dim"))
+    _print(sys.stderr, [Text(clean(text), style="dim")])
+
+
+def _print(stream: TextIO, parts: Iterable[RenderableType]) -> None:
+    target = console(stream)
+    with target.capture() as captured:
+        for part in parts:
+            target.print(part)
+    text = captured.get()
+    # Cells are padded to their columns.
+    stream.write(text if target.is_terminal else re.sub(r" +$", "", text, flags=re.MULTILINE))
 
 
 def show_json(document: Mapping[str, Any]) -> None:

@@ -108,9 +108,10 @@ def _described(document: dict[str, Any]) -> Any:
         lines["stored"] = (
             f"{counted(state['checkpoints'], 'checkpoint')}, {counted(state['writes'], 'write')}"
         )
+        live, whole = size(state["live_bytes"]), size(state["stored_bytes"])
         lines["state"] = (
-            f"{size(state['live_bytes'])} live; with history {size(state['stored_bytes'])}, instead of "
-            f"{size(state['logical_bytes'])} with a copy in every checkpoint (1/{state['ratio']:g})"
+            f"{live} live, {whole} with its history; a copy in every checkpoint would take "
+            f"{size(state['logical_bytes'])}, {state['ratio']:g} times that"
         )
     sqlite = document["sqlite"]
     lines["settings"] = (

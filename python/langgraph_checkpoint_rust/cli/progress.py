@@ -32,11 +32,12 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress(words: str) -> Iterator[Callable[..., None]]:
+def progress(words: str, total: int | None = None) -> Iterator[Callable[..., None]]:
     """Shows a bar while the block runs.
 
     Args:
         words: What is being done.
+        total: How much there is to do, where those that tell the progress do not.
 
     Yields:
         What to call with how much is done, and of how much if that is known.
@@ -52,9 +53,9 @@ def progress(words: str) -> Iterator[Callable[..., None]]:
         disable=not sys.stderr.isatty(),
         transient=True,
     ) as bar:
-        task = bar.add_task(words, total=None)
+        task = bar.add_task(words, total=total)
 
-        def advance(done: int, total: int | None = None) -> None:
-            bar.update(task, completed=done, total=total)
+        def advance(done: int, of: int | None = total) -> None:
+            bar.update(task, completed=done, total=of)
 
         yield advance

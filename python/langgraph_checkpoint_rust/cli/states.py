@@ -177,7 +177,7 @@ def _kind_of(value: Any) -> str:
             return f"{type(value).__name__} of {len(value):,}"
         case list() | Mapping():
             return f"{type(value).__name__} of {len(value):,}"
-    return type(value).__name__
+    return "None" if value is None else type(value).__name__
 
 
 def next_of(step: Step) -> Text:

@@ -31,7 +31,10 @@ _MOST_SHOWN = 50
 
 def verify(database: Database, as_json: AsJson = False) -> None:
     """Reads all that is stored to its end. Ends with 1 if something cannot be read."""
-    with reading(database) as (_, saver), progress("checkpoints") as advance:
+    with (
+        reading(database, count=True) as (facts, saver),
+        progress("checkpoints", facts.checkpoints) as advance,
+    ):
         report = saver.verify(progress=advance)
     if as_json:
         show_json(
@@ -69,7 +72,10 @@ def show_findings(found: dict[str, Iterable[Finding]]) -> None:
 
 def repair(database: Database, yes: Yes = False, timeout: Timeout = WAIT, as_json: AsJson = False) -> None:
     """Deletes what nothing can need any more, and makes missing rows of threads anew."""
-    with writing(database, timeout, yes=yes) as (_, saver), progress("checkpoints") as advance:
+    with (
+        writing(database, timeout, yes=yes) as (facts, saver),
+        progress("checkpoints", facts.checkpoints) as advance,
+    ):
         if yes:
             done: dict[str, Any] = dataclasses.asdict(saver.repair(progress=advance))
         else:
@@ -130,7 +136,10 @@ def compact(
     as_json: AsJson = False,
 ) -> None:
     """Gives free pages back to the file system. Deletes only what nothing refers to."""
-    with writing(database, timeout) as (facts, saver), progress("threads") as advance:
+    with (
+        writing(database, timeout) as (facts, saver),
+        progress("threads", saver.count_threads(archived=None)) as advance,
+    ):
         done = saver.compact(full=full, progress=advance)
     after = facts.path.stat().st_size
     if as_json:
