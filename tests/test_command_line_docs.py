@@ -45,8 +45,9 @@ def named(heading: str, column: int) -> set[str]:
 
 def test_every_command_is_described_once() -> None:
     groups = ("Look", "Threads", "Delete", "The file")
+    assert "`lgcheckpoint ui`" in PAGE
     described = [name for heading in groups for name in named(heading, 0)]
-    assert sorted(described) == sorted(NAMES)
+    assert sorted(described) == sorted(NAMES - {"ui"})
 
 
 def test_every_example_is_a_command_line_that_is_understood() -> None:
@@ -64,7 +65,7 @@ def test_every_exit_code_is_described() -> None:
 
 
 def test_the_keys_of_every_command_are_listed() -> None:
-    assert {name.split()[0] for name in KEYS} == NAMES
+    assert {name.split()[0] for name in KEYS} == NAMES - {"ui"}
 
 
 @pytest.mark.parametrize("line", KEYS)

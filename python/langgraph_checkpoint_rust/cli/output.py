@@ -73,11 +73,13 @@ def _print(stream: TextIO, parts: Iterable[RenderableType]) -> None:
     text = captured.get()
     # Cells are padded to their columns.
     stream.write(text if target.is_terminal else re.sub(r" +$", "", text, flags=re.MULTILINE))
+    stream.flush()
 
 
 def show_json(document: Mapping[str, Any]) -> None:
     """Prints the one JSON document of a command."""
     sys.stdout.write(json.dumps(document, indent=2, default=_json_of, allow_nan=False) + "\n")
+    sys.stdout.flush()
 
 
 def _json_of(value: Any) -> Any:
