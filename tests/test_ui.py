@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import pytest
@@ -96,6 +97,27 @@ def test_a_search_looks_at_so_many_threads_a_page(path: Path, monkeypatch: pytes
             [],
             [f"thread?thread=thread-{number}" for number in (20, 21, 22)],
         ]
+
+
+def test_a_page_does_not_wait_for_counts_that_take_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(path)
+    may_count = threading.Event()
+    count = _threads._count
+
+    def slow(database: Any) -> Any:
+        assert may_count.wait(30)
+        return count(database)
+
+    monkeypatch.setattr(_threads, "_count", slow)
+    with browser(path) as page:
+        monkeypatch.setattr(_threads, "PATIENCE", 0.01)
+        shown = page.get()
+        assert "… all … interrupted … error" in shown.text
+        assert len(shown.links("thread")) == 4
+        assert "Threads …" in page.get("figures").text
+        may_count.set()
+        monkeypatch.setattr(_threads, "PATIENCE", 30.0)
+        assert "4 all 1 interrupted 1 error" in page.get().text
 
 
 @pytest.mark.slow

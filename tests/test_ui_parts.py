@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Any
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 from langgraph_checkpoint_rust.inspection import StoredObject, Unreadable
+from langgraph_checkpoint_rust.ui import _figure
 from langgraph_checkpoint_rust.ui._changes import changes_of
+from langgraph_checkpoint_rust.ui._figure import Figure
 from langgraph_checkpoint_rust.ui._format import age, size
 from langgraph_checkpoint_rust.ui._graph import HEIGHT, MOST_LANES, draw
 from langgraph_checkpoint_rust.ui._nodes import MOST_ITEMS, MOST_TEXT, SHORT, Budget, Node
@@ -204,3 +207,37 @@ def test_bytes_are_told_in_a_unit(count: int, text: str) -> None:
 def test_a_moment_is_told_by_its_age(seconds: int, text: str) -> None:
     now = datetime(2026, 6, 1, 12, tzinfo=timezone.utc)
     assert age(now - timedelta(seconds=seconds), now) == text
+
+
+# --- figures ---
+
+
+def test_a_figure_is_looked_up_once_for_all_who_ask_and_errors_are_raised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = iter([ValueError("busy"), 1, 2])
+    go = threading.Semaphore(0)
+
+    def look_up() -> Any:
+        assert go.acquire(timeout=30)
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(_figure, "_COST", 0)
+    figure = Figure(look_up)
+    assert figure.get(0) is None
+    assert figure.get(0) is None
+    go.release()
+    with pytest.raises(ValueError, match="busy"):
+        figure.get(None)
+    go.release()
+    assert figure.get(None) == 1
+    # Fresh: it is not looked up.
+    assert figure.get(None) == 1
+    monkeypatch.setattr(_figure, "FRESH", 0)
+    figure._until = 0.0
+    assert figure.get(0) == 1
+    go.release()
+    assert figure.get(None) == 2

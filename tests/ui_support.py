@@ -7,12 +7,13 @@ from contextlib import contextmanager, suppress
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any, TypedDict
 
+import pytest
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 from starlette.testclient import TestClient
 
 from langgraph_checkpoint_rust import RustSqliteSaver
-from langgraph_checkpoint_rust.ui import create_app
+from langgraph_checkpoint_rust.ui import _threads, create_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,5 +120,10 @@ class Browser:
 def browser(path: str | Path, **options: Any) -> Iterator[Browser]:
     """A browser of the page of a file."""
     app = create_app(path, token=TOKEN, **options)
-    with TestClient(app, base_url=HOST, raise_server_exceptions=False) as client:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        TestClient(app, base_url=HOST, raise_server_exceptions=False) as client,
+    ):
+        # However busy the machine is.
+        patch.setattr(_threads, "PATIENCE", 30.0)
         yield Browser(client)

@@ -6,11 +6,11 @@ import copy
 import os
 import struct
 import threading
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langgraph_checkpoint_rust import RustSqliteSaver
 from langgraph_checkpoint_rust.inspection import PlainSerializer
+from langgraph_checkpoint_rust.ui._figure import Figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
 _BUSY_TIMEOUT = 5.0
 """Seconds that a page waits for a file in `journal_mode=DELETE` that is being written."""
-_FRESH = 3.0
-"""Seconds that a figure is shown without being looked up again, at least."""
-_COST = 30
-"""A figure is fresh for so many times the time that it took."""
-
-
 _LARGEST_PAGE = 65536
 """Its size does not fit the header, which says 1."""
 _HEADER = struct.Struct(">16xHB9xI4xI")
@@ -68,7 +62,7 @@ class Database:
         self._saver: RustSqliteSaver | None = None
         self._descriptor: int | None = None
         self._lock = threading.Lock()
-        self._figures: dict[str, tuple[float, Any]] = {}
+        self._figures: dict[str, Figure] = {}
 
     @property
     def saver(self) -> RustSqliteSaver:
@@ -128,12 +122,17 @@ class Database:
         )
         return found, weighing.bytes
 
-    def figure(self, name: str, look_up: Callable[[], Any]) -> Any:
-        """A figure, at most a few seconds old; older if it takes long to look up."""
-        until, value = self._figures.get(name, (0.0, None))
-        now = time.monotonic()
-        if now >= until:
-            value = look_up()
-            end = time.monotonic()
-            self._figures[name] = (end + max(_FRESH, _COST * (end - now)), value)
-        return value
+    def figure(self, name: str, look_up: Callable[[], Any], patience: float | None = None) -> Any:
+        """A figure of the file, at most a few seconds old; older if it takes long to look up.
+
+        Args:
+            name: Its name.
+            look_up: What tells it.
+            patience: Seconds to wait for a new one; None for as long as it takes.
+
+        Returns:
+            The figure, or None if it takes longer and none is known yet.
+        """
+        with self._lock:
+            figure = self._figures.setdefault(name, Figure(look_up))
+        return figure.get(patience)

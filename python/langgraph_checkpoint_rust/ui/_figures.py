@@ -98,15 +98,15 @@ def file(database: Database, query: QueryParams) -> dict[str, Any]:  # noqa: ARG
     Returns:
         The template's variables.
     """
-    counts = database.figure("statuses", lambda: counts_of(database))
+    counts = counts_of(database)
     recent = database.saver.list_threads(limit=_RECENT, archived=None)
     return {
         "path": database.path,
         "format": database.saver.format,
         **sizes(database),
         **database.header()._asdict(),
-        "counts": [(status, counts[status]) for status in STATUSES],
-        "total": counts[""],
+        "counts": [(status, counts.get(status)) for status in STATUSES],
+        "total": counts.get(""),
         "recent": [(thread, link("thread", thread=thread.thread_id)) for thread in recent],
         "now": datetime.now(timezone.utc),
         "redact": database.redact,

@@ -22,6 +22,8 @@ ORDERS = ("updated", "created", "thread_id")
 SHOWN = ("current", "archived", "all")
 _ARCHIVED = {"current": False, "archived": True, "all": None}
 PAGE = 50
+PATIENCE = 0.5
+"""Seconds that a page waits for the counts, which take the longer the more threads there are."""
 MOST_SEARCHED = 10_000
 """Threads that one page of a search looks at, so that each takes the same however many there are."""
 _PAIR = re.compile(r"([^=\s]+)=(.*)", re.DOTALL)
@@ -57,8 +59,8 @@ def threads(database: Database, query: QueryParams) -> dict[str, Any]:
     except ValueError as error:
         raise HTTPException(400, f"The list cannot be made: {error}.") from error
     kept = {"search": search, "show": query.get("show"), "order": query.get("order")}
-    counts = database.figure("statuses", lambda: counts_of(database))
-    badges = [(word, counts[word], link("", **kept, status=word)) for word in STATUSES]
+    counts = counts_of(database)
+    badges = [(word, counts.get(word), link("", **kept, status=word)) for word in STATUSES]
     return {
         "threads": found,
         "search": search,
@@ -66,7 +68,7 @@ def threads(database: Database, query: QueryParams) -> dict[str, Any]:
         "status": status,
         "shown": shown,
         "order": order,
-        "total": counts[""],
+        "total": counts.get(""),
         "badges": badges,
         "all_link": link("", **kept),
         "first": link("", **kept, status=status) if query.get("cursor") else None,
@@ -75,7 +77,12 @@ def threads(database: Database, query: QueryParams) -> dict[str, Any]:
 
 
 def counts_of(database: Database) -> dict[str, int]:
-    """How many threads have each status, and `""` for all; without archived ones."""
+    """How many threads have each status, and `""` for all; without archived ones. Empty if it takes long."""
+    counts: dict[str, int] | None = database.figure("statuses", lambda: _count(database), PATIENCE)
+    return counts or {}
+
+
+def _count(database: Database) -> dict[str, int]:
     counts = {status: database.saver.count_threads(status=status) for status in STATUSES}  # type: ignore[arg-type]
     return {"": database.saver.count_threads(), **counts}
 
