@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, HTTPException, Response, WebSocket
+from fastapi import Depends, FastAPI, HTTPException, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 from helpers import Lock, config_of, put_chain, query, rows
@@ -291,6 +291,23 @@ def test_an_app_may_postpone_its_annotations(path: Path, monkeypatch: pytest.Mon
     exec(POSTPONED, module.__dict__)  # noqa: S102
     with TestClient(module.__dict__["app"]) as client:
         assert client.get("/ada-1").json() == ["ada-1", "AsyncRustSqliteSaver", "BackgroundRuns"]
+
+
+@pytest.mark.compact
+def test_a_websocket_names_its_thread_too(path: Path) -> None:
+    app = app_of(path)
+
+    @app.websocket("/{thread_id}")
+    async def which(socket: WebSocket, config: Config, saver: Saver) -> None:
+        await socket.accept()
+        await socket.send_json([config, await saver.acount_threads()])
+        await socket.close()
+
+    with TestClient(app) as client:
+        with client.websocket_connect("/ada-1") as socket:
+            assert socket.receive_json() == [{"configurable": {"thread_id": "ada-1"}}, 0]
+        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/-a"):
+            pass
 
 
 # --- the router ---

@@ -145,7 +145,8 @@ class BackgroundRuns:
     ) -> None:
         try:
             async with self._saver.thread_lease(thread_id, self._lease) as lease:
-                leased.set_result(None)
+                if not leased.done():
+                    leased.set_result(None)
                 renewing = asyncio.create_task(self._renew(lease))
                 try:
                     await work()
