@@ -174,6 +174,8 @@ WITHOUT_THREADS = {
     "is_degraded",
     "is_setup",
     "jsonplus_serde",
+    "mirror_flush",
+    "mirror_resync",
     "serde",
     "settings",
     "setup",

@@ -22,6 +22,7 @@ from langgraph_checkpoint_rust import (
 from langgraph_checkpoint_rust._core import __version__
 from langgraph_checkpoint_rust._process import aclose_saver, close_saver, get_saver
 from langgraph_checkpoint_rust.aio import AsyncRustSqliteSaver
+from langgraph_checkpoint_rust.mirror import MirrorPolicy
 from langgraph_checkpoint_rust.retention import RetentionPolicy, TimeToLive
 from langgraph_checkpoint_rust.retry import RetryPolicy
 from langgraph_checkpoint_rust.serde import RustSerializer
@@ -36,6 +37,7 @@ AsyncSqliteSaver = AsyncRustSqliteSaver
 __all__ = [
     "AsyncRustSqliteSaver",
     "AsyncSqliteSaver",
+    "MirrorPolicy",
     "RetentionPolicy",
     "RetryPolicy",
     "RustSerializer",

@@ -124,6 +124,17 @@ def _engine(metrics: Metrics) -> Iterator[_Family]:
         ("degraded", "1 while the saver goes on in memory.", int(metrics.is_degraded)),
         ("event_errors_total", "Times that on_event raised.", metrics.event_errors),
     ]
+    mirror = metrics.mirror
+    if mirror is not None:
+        plain += [
+            ("mirror_queued_entries", "Writes that wait for the mirror.", mirror.entries),
+            ("mirror_queued_bytes", "What they take.", mirror.bytes),
+            ("mirror_lag_seconds", "How long ago the oldest of them was stored.", mirror.lag_seconds),
+            ("mirror_writes_total", "Writes that the mirror has.", mirror.applied),
+            ("mirror_errors_total", "Writes that the mirror refused.", mirror.errors),
+            ("mirror_dropped_writes_total", "Writes that found the queue full.", mirror.dropped),
+            ("mirror_marked_threads", "Threads that the mirror lacks something of.", mirror.marked_threads),
+        ]
     for name, text, value in plain:
         yield _Family(name, "counter" if name.endswith("_total") else "gauge", text, [("", {}, value)])
 

@@ -62,6 +62,7 @@ def _metrics_of(store: Store) -> Metrics:
         events=events,
         event_errors=event_errors,
         is_degraded=store.is_degraded,
+        mirror=None if store.mirror is None else store.mirror.figures(),
     )
 
 

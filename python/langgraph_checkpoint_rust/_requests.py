@@ -1,8 +1,8 @@
 """Native calls that can be made again, and the layer that makes them by a host's policies.
 
-Where a host asks for retries or a fallback, its store hands out `Requests` in place of the native
+Where a host asks for retries, a fallback or a mirror, its store hands out `Requests` in place of the native
 backend: a verb then yields a request, which holds the arguments, serialized already. So a repeated call
-stores the bytes of the first, whatever became of the state meanwhile.
+stores the bytes of the first, whatever became of the state meanwhile, and a mirror gets those bytes too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from langgraph_checkpoint_rust._bridge import Steps
     from langgraph_checkpoint_rust._core import Call, SqliteBackend
+    from langgraph_checkpoint_rust._mirror import Mirror
     from langgraph_checkpoint_rust.events import Emitter
     from langgraph_checkpoint_rust.fallback import Fallback
     from langgraph_checkpoint_rust.retry import RetryPolicy
@@ -52,12 +53,13 @@ class Requests:
 
 
 class Policies:
-    """The layer: repeats what failed, and goes on in memory."""
+    """The layer: repeats what failed, goes on in memory, and tells the mirror what was stored."""
 
     def __init__(self, emit: Emitter, retry: RetryPolicy | None, fallback: Fallback | None) -> None:
         self._emit = emit
         self._retry = retry
         self._fallback = fallback
+        self.mirror: Mirror | None = None
 
     def __call__(self, verb: str, steps: Steps[Any], /) -> Steps[Any]:
         """The steps, with native calls in place of requests."""
@@ -76,13 +78,23 @@ class Policies:
     def _carried_out(self, verb: str, step: Any) -> Steps[Any]:
         if not isinstance(step, Request):
             return (yield step)
+        request = step
         try:
-            return (yield from self._repeated(verb, step))
-        except Exception as error:
-            other = None if self._fallback is None else self._fallback.instead_of(step, error)
-            if other is None:
-                raise
-        return (yield other.call())
+            try:
+                answer = yield from self._repeated(verb, request)
+            except Exception as error:
+                other = None if self._fallback is None else self._fallback.instead_of(request, error)
+                if other is None:
+                    raise
+                request = other
+                answer = yield request.call()
+        except BaseException as error:
+            if self.mirror is not None:
+                self.mirror.failed(request, error)
+            raise
+        if self.mirror is not None:
+            self.mirror.stored(request, answer)
+        return answer
 
     def _repeated(self, verb: str, request: Request) -> Steps[Any]:
         if self._retry is None:

@@ -72,6 +72,7 @@ class RetentionVerbs(Saver):
                 break
         report = RetentionReport(tuple(outcomes), dry_run)
         if not dry_run:
+            self._store.changed({outcome.thread_id for outcome in outcomes})
             threads = sum(outcome.reason != "history" for outcome in outcomes)
             self._store.emit(Event("retention", "apply_retention", count=threads, bytes=report.bytes))
         return report

@@ -58,7 +58,7 @@ class Saver(BaseCheckpointSaver[str]):
         self.jsonplus_serde = JsonPlusSerializer()
         sqlite, host = parted(options)
         settings = (settings or SqliteSettings()).replace(sqlite)
-        self._store = Store(conn, settings, HostSettings(**host))
+        self._store = Store(conn, settings, HostSettings(**host), self.serde)
 
     @classmethod
     def from_conn_string(
@@ -287,7 +287,7 @@ class Saver(BaseCheckpointSaver[str]):
         path, settings, host = state.pop("_path"), state.pop("_settings"), state.pop("_host")
         tenant = state.pop("_tenant")
         self.__dict__.update(state)
-        store = Store(path, settings, host)
+        store = Store(path, settings, host, self.serde)
         self._store = store if tenant is None else TenantStore(store, tenant)
 
     def __repr__(self) -> str:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from langgraph_checkpoint_rust import _address
 from langgraph_checkpoint_rust._core import SqliteBackend
+from langgraph_checkpoint_rust._mirror import Mirror
+from langgraph_checkpoint_rust._mirror_targets import target_of
 from langgraph_checkpoint_rust._observer import Observer
 from langgraph_checkpoint_rust._requests import Policies, Requests
 from langgraph_checkpoint_rust._runner import Runner
@@ -24,6 +26,10 @@ from langgraph_checkpoint_rust.fallback import Fallback
 from langgraph_checkpoint_rust.retention import minutes_to_milliseconds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
     from langgraph_checkpoint_rust._address import Address
     from langgraph_checkpoint_rust._bridge import Steps
     from langgraph_checkpoint_rust.host import HostSettings
@@ -50,6 +56,7 @@ class Store:
         conn: Any,
         settings: SqliteSettings,
         host: HostSettings,
+        serde: SerializerProtocol,
     ) -> None:
         self.settings = settings
         self.host = host
@@ -60,9 +67,10 @@ class Store:
             if settings.read_only:
                 raise ValueError("a saver that only reads needs no fallback: drop read_only or fallback")
             self._fallback = Fallback(settings, host.policy(), self.emit)
-        self._makes_requests = host.retry is not None or self._fallback is not None
-        policies = [Policies(self.emit, host.retry, self._fallback)] if self._makes_requests else []
-        self.runner = Runner(policies)
+        self.mirror: Mirror | None = None
+        self._policies = Policies(self.emit, host.retry, self._fallback)
+        self._makes_requests = any(part is not None for part in (host.retry, host.fallback, host.mirror))
+        self.runner = Runner([self._policies] if self._makes_requests else [])
         if host.is_watching:
             self.runner.watch(Observer(host, self.emit, self))
         _stores.add(self)
@@ -79,6 +87,11 @@ class Store:
             self._unresolved = conn
         else:
             self._attach(_address.resolve(conn))
+        mirror = host.mirror_policy()
+        if mirror is not None:
+            self.mirror = Mirror(mirror, target_of(mirror.target, self, serde), self.emit)
+            self._policies.mirror = self.mirror
+            weakref.finalize(self, self.mirror.end).atexit = False
 
     def _attach(self, address: Address) -> SqliteBackend:
         if address.read_only:
@@ -223,6 +236,13 @@ class Store:
         self.emit.after_fork()
         if self._fallback is not None:
             self._fallback.after_fork()
+        if self.mirror is not None:
+            self.mirror.after_fork()
+
+    def changed(self, thread_ids: Iterable[str]) -> None:
+        """Tells the mirror of threads that something was deleted of."""
+        if self.mirror is not None:
+            self.mirror.resync(self.tenant, thread_ids)
 
     def lease(self, thread_id: str) -> str | None:
         """The token of the lease that is held on a thread."""
@@ -230,6 +250,9 @@ class Store:
 
     def close(self) -> None:
         """Closes the database. Idempotent."""
+        if self.mirror is not None and not self._closed:
+            # It may still read what it is to copy.
+            self.mirror.close()
         self._closed = True
         self._unresolved = None
         if self._fallback is not None:

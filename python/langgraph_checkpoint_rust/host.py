@@ -14,6 +14,7 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from langgraph_checkpoint_rust import _config
+from langgraph_checkpoint_rust.mirror import MirrorPolicy
 from langgraph_checkpoint_rust.retention import policy_of
 from langgraph_checkpoint_rust.retry import RetryPolicy
 from langgraph_checkpoint_rust.settings import ENVIRONMENT_PREFIX, SqliteOptions
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from langgraph_checkpoint_rust._rows import Policy
     from langgraph_checkpoint_rust.events import OnEvent
+    from langgraph_checkpoint_rust.mirror import MirrorTarget
     from langgraph_checkpoint_rust.retention import RetentionPolicy, TimeToLive
 
 __all__ = ["HostOptions", "HostSettings", "SaverOptions", "WarnAtBytes"]
@@ -52,6 +54,7 @@ class HostOptions(TypedDict, total=False):
     warn_at_bytes: WarnAtBytes | None
     retry: RetryPolicy | None
     fallback: Literal["memory"] | None
+    mirror: MirrorTarget | MirrorPolicy | None
 
 
 class SaverOptions(SqliteOptions, HostOptions, total=False):
@@ -75,6 +78,8 @@ class HostSettings:
         retry: When a call that failed is made again; never if None.
         fallback: `"memory"`: where the database cannot be opened or written, after retries, verbs go on in an
             empty database in memory, until `end_fallback`. See `fallback`. None: they raise.
+        mirror: A path, a saver, or a `MirrorPolicy`: what is stored goes there too, in order, off the
+            caller's path. See `mirror`.
 
     Raises:
         TypeError: If a value is of the wrong type.
@@ -93,6 +98,7 @@ class HostSettings:
     warn_at_bytes: WarnAtBytes | None = None
     retry: RetryPolicy | None = None
     fallback: Literal["memory"] | None = None
+    mirror: MirrorTarget | MirrorPolicy | None = None
 
     def __post_init__(self) -> None:
         self.policy()
@@ -101,6 +107,7 @@ class HostSettings:
         if self.on_event is not None and not callable(self.on_event):
             raise TypeError(f"on_event must be callable, not {type(self.on_event).__name__}")
         _check_sizes(self.warn_at_bytes)
+        self.mirror_policy()
         if self.retry is not None and not isinstance(self.retry, RetryPolicy):
             raise TypeError(f"retry must be a RetryPolicy, not {type(self.retry).__name__}")
         if self.fallback not in (None, "memory"):
@@ -112,6 +119,12 @@ class HostSettings:
         watched = (self.slow_operation_threshold, self.on_event, self.warn_at_bytes)
         return any(setting is not None for setting in watched)
 
+    def mirror_policy(self) -> MirrorPolicy | None:
+        """The mirror, with its limits."""
+        if self.mirror is None or isinstance(self.mirror, MirrorPolicy):
+            return self.mirror
+        return MirrorPolicy(self.mirror)
+
     def policy(self) -> Policy | None:
         """What goes by itself, as the native half takes it."""
         return policy_of(self.retention, self.ttl)
@@ -122,7 +135,8 @@ class HostSettings:
 
         `LANGGRAPH_CHECKPOINT_SLOW_OPERATION_THRESHOLD` in seconds; `LANGGRAPH_CHECKPOINT_WARN_AT_FILE_BYTES`
         and `LANGGRAPH_CHECKPOINT_WARN_AT_WAL_BYTES`; `LANGGRAPH_CHECKPOINT_RETRY_DEADLINE` in seconds, of a
-        `RetryPolicy` with no other limit; `LANGGRAPH_CHECKPOINT_FALLBACK`.
+        `RetryPolicy` with no other limit; `LANGGRAPH_CHECKPOINT_FALLBACK`; `LANGGRAPH_CHECKPOINT_MIRROR`, a
+        path.
 
         Args:
             environ: The variables; `os.environ` if None.
@@ -153,6 +167,7 @@ class HostSettings:
             warn_at_bytes=sizes or None,
             retry=None if deadline is None else RetryPolicy(attempts=None, deadline=deadline),
             fallback=fallback,
+            mirror=environ.get(f"{ENVIRONMENT_PREFIX}MIRROR", "").strip() or None,
         )
 
     def as_options(self) -> HostOptions:

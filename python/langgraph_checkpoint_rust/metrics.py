@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CacheMetrics",
     "Metrics",
+    "MirrorMetrics",
     "ReaderMetrics",
     "RetentionMetrics",
     "VerbMetrics",
@@ -168,6 +169,29 @@ class RetentionMetrics:
 
 
 @dataclass(frozen=True)
+class MirrorMetrics:
+    """How a mirror stands.
+
+    Attributes:
+        entries: Writes that wait.
+        bytes: What they take.
+        lag_seconds: How long ago the oldest of them was stored.
+        applied: Writes that the mirror has.
+        errors: Writes that it refused.
+        dropped: Writes that found the queue full.
+        marked_threads: Threads that the mirror lacks something of, until their next write or `mirror_resync`.
+    """
+
+    entries: int = 0
+    bytes: int = 0
+    lag_seconds: float = 0.0
+    applied: int = 0
+    errors: int = 0
+    dropped: int = 0
+    marked_threads: int = 0
+
+
+@dataclass(frozen=True)
 class Metrics:
     """Figures of a saver and all its copies, since it was made; in a forked child, since the fork.
 
@@ -183,6 +207,7 @@ class Metrics:
             and to sizes counts only while `slow_operation_threshold`, `warn_at_bytes` or `on_event` is set.
         event_errors: Times that `on_event` raised.
         is_degraded: Whether the saver goes on in memory.
+        mirror: The mirror; None if there is none.
     """
 
     verbs: Mapping[str, VerbMetrics] = field(default_factory=dict)
@@ -195,6 +220,7 @@ class Metrics:
     events: Mapping[str, int] = field(default_factory=dict)
     event_errors: int = 0
     is_degraded: bool = False
+    mirror: MirrorMetrics | None = None
 
 
 class Measured(Protocol):
