@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from command_line import DONE, FAILED, FORKED, PAUSED, SECRET, make_file, run
+from helpers import put_chain
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
 from langgraph_checkpoint_rust import RustSqliteSaver, __version__
@@ -258,6 +259,34 @@ def test_export_and_import(path: Path, tmp_path: Path) -> None:
     assert ids(path) == [PAUSED, DONE, FAILED, FORKED, "guest"]
     several = run(path, "import", path)
     assert (several.code, "exactly one thread" in several.err) == (7, True)
+
+
+def test_a_tenant_has_its_own_ids(path: Path, tmp_path: Path) -> None:
+    with RustSqliteSaver(path, format="auto") as saver:
+        for tenant in ("acme", "other"):
+            put_chain(saver.scoped(tenant), 3, DONE)
+    acme = ["--tenant", "acme"]
+    assert [one["thread_id"] for one in run(path, "threads", *acme, "--json").json["threads"]] == [DONE]
+    assert len(run(path, "show", DONE, *acme, "--json").json["checkpoints"]) == 3
+    assert run(path, "diff", DONE, *acme, "--json").json["changes"][0]["where"] == "count"
+    assert run(path, "stats", *acme, "--json").json["checkpoints"] == 3
+    assert run(path, "stats", "--by", "thread", *acme, "--json").json["threads"][0]["checkpoints"] == 3
+    assert run(path, "types", *acme, "--json").json["checkpoints"] == 3
+    assert run(path, "pin", DONE, *acme).code == run(path, "unpin", DONE, *acme).code == 0
+    assert run(path, "archive", DONE, *acme).code == run(path, "unarchive", DONE, *acme).code == 0
+    assert run(path, "copy", DONE, "copied", *acme, "--json").json["checkpoints"] == 3
+    assert run(path, "export", DONE, tmp_path / "bob.db", *acme).code == 0
+    assert run(path, "import", tmp_path / "bob.db", "--as", "guest", *acme).code == 0
+    assert run(path, "prune", "--all", *acme, "--yes", "--json").json["checkpoints"] == 6
+    assert (
+        run(path, "delete", DONE, "guest", *acme, "--yes").code
+        == run(path, "erase", "copied", *acme, "--yes").code
+        == 0
+    )
+    assert run(path, "threads", *acme, "--json").json["total"] == 0
+    assert count(path, DONE) == 5
+    assert run(path, "threads", "--tenant", "other", "--json").json["threads"][0]["checkpoints"] == 3
+    assert run(path, "show", PAUSED, "--tenant", "other").code == 3
 
 
 # --- deleting ---

@@ -15,6 +15,7 @@ from langgraph_checkpoint_rust.cli.options import (
     AsJson,
     Database,
     NewFile,
+    Tenant,
     ThreadId,
     Timeout,
     Yes,
@@ -45,10 +46,11 @@ def copy(
     ] = "refuse",
     yes: Yes = False,
     timeout: Timeout = WAIT,
+    tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
     """Copies a thread, or a part of it, to another thread of the file."""
-    with writing(database, timeout) as (_, saver):
+    with writing(database, timeout, tenant=tenant) as (_, saver):
         require_threads(saver, [source])
         existing = saver.get_thread(target)
         if existing is not None and on_existing == "refuse":
@@ -68,9 +70,11 @@ def copy(
     remark_dry_run(done)
 
 
-def export(database: Database, thread_id: ThreadId, file: NewFile, as_json: AsJson = False) -> None:
+def export(
+    database: Database, thread_id: ThreadId, file: NewFile, tenant: Tenant = None, as_json: AsJson = False
+) -> None:
     """Writes a thread to a file of its own, which any SQLite saver opens."""
-    with reading(database) as (_, saver):
+    with reading(database, tenant=tenant) as (_, saver):
         if saver.get_thread(thread_id) is None:
             raise missing_thread(thread_id)
         refuse_existing(file)
@@ -92,6 +96,7 @@ def import_(
     ] = False,
     yes: Yes = False,
     timeout: Timeout = WAIT,
+    tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
     """Stores the thread of a file that `export` made."""
@@ -100,7 +105,7 @@ def import_(
         if len(found) != 1:
             raise CommandError(ExitCode.REFUSED, f"`{file}` does not hold exactly one thread")
     target = thread_id or found[0]
-    with writing(database, timeout) as (_, saver):
+    with writing(database, timeout, tenant=tenant) as (_, saver):
         existing = saver.get_thread(target)
         if existing is not None and not replace:
             raise CommandError(

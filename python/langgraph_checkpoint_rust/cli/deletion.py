@@ -15,6 +15,7 @@ from langgraph_checkpoint_rust.cli.opening import WAIT, writing
 from langgraph_checkpoint_rust.cli.options import (
     AsJson,
     Database,
+    Tenant,
     ThreadIds,
     Timeout,
     Yes,
@@ -43,12 +44,13 @@ def prune(
     older_than: Annotated[timedelta | None, duration_option("Only what is older: 90s, 12h, 30d ...")] = None,
     yes: Yes = False,
     timeout: Timeout = WAIT,
+    tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
     """Deletes old checkpoints; what a kept one needs stays."""
     if bool(thread_ids) == every_thread:
         raise typer.BadParameter("name threads, or pass --all")
-    with writing(database, timeout, yes=yes) as (_, saver), progress("threads") as advance:
+    with writing(database, timeout, yes=yes, tenant=tenant) as (_, saver), progress("threads") as advance:
         require_threads(saver, thread_ids or [])
         chosen = thread_ids or [thread.thread_id for thread in _threads(saver) if not thread.pinned]
         total = PruneReport()
@@ -145,10 +147,11 @@ def delete(
     thread_ids: ThreadIds,
     yes: Yes = False,
     timeout: Timeout = WAIT,
+    tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
     """Deletes threads: all namespaces, checkpoints and writes."""
-    with writing(database, timeout, yes=yes) as (_, saver):
+    with writing(database, timeout, yes=yes, tenant=tenant) as (_, saver):
         going = _going(saver, thread_ids)
         if yes:
             with progress("threads") as advance:
@@ -164,11 +167,12 @@ def erase(
     thread_ids: ThreadIds,
     yes: Yes = False,
     timeout: Timeout = WAIT,
+    tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
     """Deletes threads and overwrites what they held; a receipt names what that could not reach."""
     receipts: list[dict[str, Any]] = []
-    with writing(database, timeout, yes=yes) as (_, saver):
+    with writing(database, timeout, yes=yes, tenant=tenant) as (_, saver):
         going = _going(saver, thread_ids)
         if yes:
             with progress("threads") as advance:

@@ -12,7 +12,7 @@ from langgraph_checkpoint_rust.cli import states, tree
 from langgraph_checkpoint_rust.cli.exits import ExitCode
 from langgraph_checkpoint_rust.cli.listing import told
 from langgraph_checkpoint_rust.cli.opening import reading
-from langgraph_checkpoint_rust.cli.options import AsJson, Database, NoRedact, ThreadId, missing_thread
+from langgraph_checkpoint_rust.cli.options import AsJson, Database, NoRedact, Tenant, ThreadId, missing_thread
 from langgraph_checkpoint_rust.cli.output import counted, facts, remark, show, show_json, size, table
 from langgraph_checkpoint_rust.inspection import Step, timeline
 from langgraph_checkpoint_rust.inspection import diff as changes_between
@@ -48,10 +48,11 @@ def show_(
         bool, typer.Option("--subgraphs", help="The checkpoints of subgraphs, too.")
     ] = False,
     limit: Annotated[int, typer.Option(help="At most so many checkpoints, the newest.", min=1)] = 100,
+    tenant: Tenant = None,
     json_: AsJson = False,
 ) -> None:
     """The history of a thread: steps, nodes, writes, sizes. Values only with --state."""
-    with reading(database) as (_, saver):
+    with reading(database, tenant=tenant) as (_, saver):
         thread = saver.get_thread(thread_id)
         if thread is None:
             raise missing_thread(thread_id)
@@ -135,13 +136,14 @@ def diff(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="End with 1 if there is a difference.")
     ] = False,
+    tenant: Tenant = None,
     json_: AsJson = False,
 ) -> None:
     """What changed in the state from checkpoint A to checkpoint B."""
     named = checkpoints or []
     if len(named) > len(("A", "B")):
         raise typer.BadParameter("two checkpoints can be compared, not more")
-    with reading(database) as (_, saver):
+    with reading(database, tenant=tenant) as (_, saver):
         if saver.get_thread(thread_id) is None:
             raise missing_thread(thread_id)
         after = states.load(saver, thread_id, namespace, named[-1] if named else None)

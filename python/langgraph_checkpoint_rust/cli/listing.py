@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from langgraph_checkpoint_rust.cli.opening import reading
-from langgraph_checkpoint_rust.cli.options import AsJson, Database
+from langgraph_checkpoint_rust.cli.options import AsJson, Database, Tenant
 from langgraph_checkpoint_rust.cli.output import counted, minute, remark, show, show_json, size, table
 from langgraph_checkpoint_rust.reports import Thread, ThreadStatus
 
@@ -41,6 +41,7 @@ def threads(
     titles: Annotated[
         bool, typer.Option("--titles", help="Show titles and metadata that users gave.")
     ] = False,
+    tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
     """Lists threads with their status, without reading their state."""
@@ -49,7 +50,7 @@ def threads(
         "status": status,
         "archived": None if everything else archived,
     }
-    with reading(database) as (_, saver):
+    with reading(database, tenant=tenant) as (_, saver):
         page = saver.list_threads(**chosen, order_by=order, limit=limit, cursor=cursor)
         total = saver.count_threads(**chosen)
     if as_json:

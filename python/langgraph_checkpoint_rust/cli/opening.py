@@ -137,23 +137,26 @@ class _OnlyReadable(PlainSerializer):
 
 
 @contextmanager
-def reading(database: str, *, count: bool = False) -> Iterator[tuple[FileFacts, RustSqliteSaver]]:
+def reading(
+    database: str, *, count: bool = False, tenant: str | None = None
+) -> Iterator[tuple[FileFacts, RustSqliteSaver]]:
     """A saver that only reads, plain values.
 
     Args:
         database: The option.
         count: Whether a bar will count checkpoints.
+        tenant: Whose threads it sees; all if None.
     """
     facts = facts_of(database, count=count)
     require_checkpoints(facts)
     with _saver(facts, PlainSerializer(), read_only=True, busy_timeout=WAIT) as saver:
         saver.setup()
-        yield facts, saver
+        yield facts, saver if tenant is None else saver.scoped(tenant)
 
 
 @contextmanager
 def writing(
-    database: str, timeout: float, *, yes: bool = True
+    database: str, timeout: float, *, yes: bool = True, tenant: str | None = None
 ) -> Iterator[tuple[FileFacts, RustSqliteSaver]]:
     """A saver that may write; for a dry run one that only reads, and refuses the same data.
 
@@ -161,6 +164,7 @@ def writing(
         database: The option.
         timeout: Seconds to wait for another process that writes.
         yes: Whether it is to be done.
+        tenant: As in `reading`.
     """
     facts = facts_of(database, count=True)
     require_checkpoints(facts)
@@ -169,7 +173,7 @@ def writing(
     with _saver(facts, _OnlyReadable(), read_only=not yes, busy_timeout=timeout) as saver:
         # What the file is, is known before anything is done: `restore` would replace that of a later version.
         saver.setup()
-        yield facts, saver
+        yield facts, saver if tenant is None else saver.scoped(tenant)
 
 
 def _saver(facts: FileFacts, serde: PlainSerializer, **options: Any) -> RustSqliteSaver:

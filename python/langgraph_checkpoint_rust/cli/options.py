@@ -40,6 +40,12 @@ ThreadIds: TypeAlias = Annotated[
 NewFile: TypeAlias = Annotated[
     Path, typer.Argument(metavar="FILE", help="The file to make; must not exist.", show_default=False)
 ]
+Tenant: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TENANT", help="Only the threads of this tenant, by its own ids.", show_default=False
+    ),
+]
 Backup: TypeAlias = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Where a copy of the database goes first.", show_default=False),

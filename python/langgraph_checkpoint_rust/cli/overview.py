@@ -11,7 +11,7 @@ import typer
 from langgraph_checkpoint_rust import __version__
 from langgraph_checkpoint_rust._core import build_info
 from langgraph_checkpoint_rust.cli.opening import FileFacts, reading, version_of
-from langgraph_checkpoint_rust.cli.options import AsJson, Database, missing_thread
+from langgraph_checkpoint_rust.cli.options import AsJson, Database, Tenant, missing_thread
 from langgraph_checkpoint_rust.cli.output import (
     counted,
     facts,
@@ -130,10 +130,11 @@ def stats(
         str | None, typer.Option(metavar="THREAD", help="Only this thread, by channel.", show_default=False)
     ] = None,
     limit: Annotated[int, typer.Option(help="Rows of the table, the largest first.", min=1)] = 30,
+    tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
     """What takes the space, by channel or by thread."""
-    with reading(database) as (_, saver), progress("reading the state"):
+    with reading(database, tenant=tenant) as (_, saver), progress("reading the state"):
         if thread is not None and saver.get_thread(thread) is None:
             raise missing_thread(thread)
         if by == "thread" and thread is None:
@@ -174,10 +175,11 @@ def types(
     everything: Annotated[
         bool, typer.Option("--all", help="List the classes that LangGraph allows anyhow, too.")
     ] = False,
+    tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
     """Every class that is stored, found without importing one, as an allow-list to paste."""
-    with reading(database) as (_, saver), progress("threads") as advance:
+    with reading(database, tenant=tenant) as (_, saver), progress("threads") as advance:
         report = stored_types(saver, progress=advance)
     if as_json:
         show_json(
