@@ -21,7 +21,13 @@ from pydantic import BaseModel
 
 from langgraph_checkpoint_rust import AsyncRustSqliteSaver
 from langgraph_checkpoint_rust.errors import CheckpointError
-from langgraph_checkpoint_rust.fastapi import install_error_handlers, lifespan, router, thread_config
+from langgraph_checkpoint_rust.fastapi import (
+    install_error_handlers,
+    lifespan,
+    router,
+    session_config,
+    thread_config,
+)
 
 SECONDS_PER_WORD = 0.02
 
@@ -83,6 +89,7 @@ app.include_router(router())
 install_error_handlers(app)
 
 Config = Annotated[RunnableConfig, Depends(thread_config())]
+PassingConfig = Annotated[RunnableConfig, Depends(session_config())]
 
 
 class Turn(BaseModel):
@@ -101,6 +108,17 @@ class Turn(BaseModel):
 @app.post("/chat")
 async def chat(turn: Turn, config: Config, response: Response) -> StreamingResponse:
     """Streams the answer as server-sent events: `token`, `question` and, at last, `end` or `error`."""
+    return streamed(turn, config, response)
+
+
+@app.post("/ask")
+async def ask(turn: Turn, config: PassingConfig, response: Response) -> StreamingResponse:
+    """The same in a thread that is deleted once it was answered, or the client went away."""
+    return streamed(turn, config, response)
+
+
+def streamed(turn: Turn, config: RunnableConfig, response: Response) -> StreamingResponse:
+    """The response to a turn, with the headers that were set on the way here."""
     return StreamingResponse(
         events(turn.to_input(), config),
         media_type="text/event-stream",
