@@ -64,6 +64,7 @@ RUN_ONCE = {
     "test_threads.py",
     "test_typing.py",
     "test_ui_browser.py",
+    "test_ui_command.py",
     "test_ui_parts.py",
     "test_ui_security.py",
 }

@@ -58,7 +58,7 @@ COMMANDS = {**READING, **WRITING, "recover": [OUT], "ui": ["--no-open"]}
 
 @pytest.fixture(autouse=True)
 def nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`ui` ends where it would begin to serve: tests/test_ui_security.py has the rest."""
+    """`ui` ends where it would begin to serve: tests/test_ui_command.py has the rest."""
     monkeypatch.setattr(web_page, "serve", lambda *_, **__: None)
 
 
