@@ -265,6 +265,29 @@ def test_whoever_waits_for_the_start_may_be_cancelled(path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_run_that_is_cancelled_as_it_starts_is_started_or_refused(path: Path) -> None:
+    async def main() -> set[str]:
+        ends = set()
+        async with AsyncRustSqliteSaver(path) as saver, BackgroundRuns(saver) as runs:
+            for turns in range(40):
+                gate = Gate(saver)
+                starting = asyncio.create_task(runs.start(gate.graph, INPUT, config_of()))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await runs.cancel("1")
+                # A start that came after it goes on.
+                ends.add(
+                    repr((await asyncio.wait_for(asyncio.gather(starting, return_exceptions=True), 20))[0])
+                )
+                await runs.cancel("1")
+                with anyio.fail_after(20):
+                    while await is_held(saver, "1"):
+                        await asyncio.sleep(0.002)
+        return ends
+
+    assert asyncio.run(main()) == {"None", "RuntimeError('the run was cancelled before it began')"}
+
+
 @pytest.mark.compact
 def test_a_run_needs_a_thread(path: Path) -> None:
     async def main() -> None:

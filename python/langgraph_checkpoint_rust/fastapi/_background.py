@@ -69,7 +69,7 @@ class BackgroundRuns:
         Raises:
             MissingKeyError: If the config has no `thread_id`.
             LeaseHeldError: If another run goes on in the thread, in any process.
-            RuntimeError: If the app is stopping.
+            RuntimeError: If the app is stopping, or `cancel` came before the run began.
 
         Example:
             >>> import asyncio
@@ -93,10 +93,14 @@ class BackgroundRuns:
         self._tasks[task] = thread_id
         task.add_done_callback(self._tasks.pop)
         try:
-            await leased
+            await asyncio.wait([leased, task], return_when=asyncio.FIRST_COMPLETED)
+            if not leased.done():
+                raise RuntimeError("the run was cancelled before it began")
+            leased.result()
             while not task.done() and await self._saver.aget_thread(thread_id) is None:
                 await asyncio.wait([task], timeout=_LOOK_EVERY)
         except asyncio.CancelledError:
+            leased.cancel()
             task.cancel()
             raise
 
