@@ -109,6 +109,7 @@ VERBS: dict[str, Callable[[Any, Path], Any]] = {
     "get_thread": lambda s, _: s.get_thread("1"),
     "get_tuple": lambda s, _: (s.get_tuple(CONFIG), s.get_tuple(LAST), s.get_tuple(config_of("a"))),
     "history": lambda s, _: list(s.history("1")),
+    "import_tenant": lambda s, tmp: s.import_tenant(exported(tmp), on_existing="replace"),
     "import_thread": lambda s, tmp: s.import_thread(exported(tmp), on_existing="replace"),
     "list": lambda s, _: (
         list(s.list(None)),
@@ -155,6 +156,7 @@ CHANGING = {
     "delete_threads",
     "erase_tenant",
     "erase_thread",
+    "import_tenant",
     "import_thread",
     "pin_thread",
     "prune",
@@ -333,7 +335,9 @@ def test_verbs_on_a_tenant_need_one(make_saver: Callable[..., RustSqliteSaver], 
         lambda: saver.export_tenant(tmp_path / "x.db"),
         lambda: asyncio.run(saver.adelete_tenant()),
         lambda: asyncio.run(saver.aerase_tenant()),
+        lambda: saver.import_tenant(tmp_path / "x.db"),
         lambda: asyncio.run(saver.aexport_tenant(tmp_path / "x.db")),
+        lambda: asyncio.run(saver.aimport_tenant(tmp_path / "x.db")),
     ):
         with pytest.raises(ValueError, match=r"saver\.scoped\(tenant\)"):
             verb()
@@ -363,7 +367,29 @@ def test_both_colours_delete_erase_and_export_a_tenant(saver: Verbs, tmp_path: P
     assert scoped.get_tuple(config_of("2")).checkpoint["channel_values"] == {"x": 1}
     receipt = scoped.erase_tenant()
     assert (receipt.checkpoints, receipt.wal_emptied) == (2, True)
+    assert scoped.import_tenant(tmp_path / "a.db", progress=seen.append) == report
+    assert seen[-2:] == [1, 2]
     assert other.count_threads() == 2
+
+
+def test_an_import_is_refused_whole_or_replaces(saver: Verbs, tmp_path: Path) -> None:
+    scoped = Verbs(saver.saver.scoped("a"), saver._loop)
+    for thread_id in ("1", "2"):
+        scoped.put(config_of(thread_id), checkpoint_of(1, {"x": thread_id}), {}, {})
+    scoped.export_tenant(tmp_path / "a.db")
+    scoped.delete_thread("1")
+    scoped.put(config_of("2"), checkpoint_of(2), {}, {})
+    with pytest.raises(ValueError, match="thread '2' exists; nothing was imported"):
+        scoped.import_tenant(tmp_path / "a.db")
+    assert scoped.get_thread("1") is None
+    assert scoped.import_tenant(tmp_path / "a.db", on_existing="replace").threads == 2
+    assert [scoped.get_thread(thread_id).checkpoints for thread_id in ("1", "2")] == [1, 1]
+    with pytest.raises(ValueError, match="unknown on_existing"):
+        scoped.import_tenant(tmp_path / "a.db", on_existing="merge")
+    with RustSqliteSaver(tmp_path / "empty.db") as empty:
+        empty.setup()
+    with pytest.raises(ValueError, match="the file holds no thread"):
+        scoped.import_tenant(tmp_path / "empty.db")
 
 
 @pytest.mark.parametrize("saver_class", [RustSqliteSaver, AsyncRustSqliteSaver])
@@ -497,7 +523,7 @@ def test_a_read_that_refreshes_is_not_written_again_by_the_next_copy(
 
 
 def test_twins_have_the_same_parameters() -> None:
-    for name in ("delete_tenant", "erase_tenant", "export_tenant"):
+    for name in ("delete_tenant", "erase_tenant", "export_tenant", "import_tenant"):
         plain = inspect.signature(getattr(RustSqliteSaver, name))
         twin = inspect.signature(getattr(RustSqliteSaver, f"a{name}"))
         assert plain.parameters == twin.parameters

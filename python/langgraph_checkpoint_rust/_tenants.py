@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from langgraph_checkpoint_rust._deletion import DeletionVerbs
 from langgraph_checkpoint_rust._slices import deleted, transferred
 from langgraph_checkpoint_rust._store import TenantStore
-from langgraph_checkpoint_rust._transfer import NewFile, TransferVerbs
+from langgraph_checkpoint_rust._transfer import NewFile, TransferVerbs, imported_file, read_to_the_end
 from langgraph_checkpoint_rust.reports import TransferReport
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _PAGE = 256
 
 
 class TenantVerbs(DeletionVerbs, TransferVerbs):
-    """`scoped`, `delete_tenant`, `erase_tenant` and `export_tenant`."""
+    """`scoped`, and `delete_tenant`, `erase_tenant`, `export_tenant` and `import_tenant`."""
 
     def scoped(self, tenant: str) -> Self:
         """A saver that sees and changes the threads of one tenant only.
@@ -141,8 +141,8 @@ class TenantVerbs(DeletionVerbs, TransferVerbs):
     ) -> TransferReport:
         """Writes all threads of the tenant to a file of their own, as `export_thread` writes one.
 
-        The file holds the tenant's own ids, and nothing of others. `copy_from(RustSqliteSaver(path))` brings
-        it into any saver, scoped or not. A thread that is made meanwhile may be left out.
+        The file is a database with the tenant's own ids, and with nothing of others, that any saver opens.
+        A thread that is made meanwhile may be left out.
 
         Args:
             path: The file to make, readable by its owner only.
@@ -182,19 +182,97 @@ class TenantVerbs(DeletionVerbs, TransferVerbs):
     ) -> Steps[TransferReport]:
         yield from self._open()
         backend = self._store.backend
-        threads = checkpoints = writes = 0
+        total = TransferReport(0, 0, 0)
         last: str | None = None
         while page := (yield backend.thread_ids(last, False, _PAGE)):
             for last in page:
-                report = yield from transferred(backend, last, target, last)
-                threads += report.threads
-                checkpoints += report.checkpoints
-                writes += report.writes
+                total = _sum(total, (yield from transferred(backend, last, target, last)))
                 if progress is not None:
-                    progress(threads)
-        if not threads:
+                    progress(total.threads)
+        if not total.threads:
             raise ValueError(f"tenant {self.tenant!r} has no threads; nothing was exported")
-        return TransferReport(threads, checkpoints, writes)
+        return total
+
+    def import_tenant(
+        self,
+        path: StrPath,
+        *,
+        on_existing: str = "refuse",
+        progress: Callable[[int], object] | None = None,
+    ) -> TransferReport:
+        """Stores all threads of a file as the tenant's, with the ids that they have there.
+
+        Rows go over as they are stored: no class is imported, encrypted data stay encrypted. If it is
+        interrupted, what was imported stays; call again with `on_existing="replace"`.
+
+        Args:
+            path: A file of `export_tenant`, or any other database of checkpoints.
+            on_existing: What to do if the tenant has one of the threads: `"refuse"`, before anything is
+                stored, or `"replace"`, which reads the thread in the file to its end before it deletes the
+                other.
+            progress: Called after each thread with the threads done, with nothing locked. What it raises ends
+                the call.
+
+        Returns:
+            How much was imported.
+
+        Raises:
+            ValueError: If this saver is not scoped, the file holds no thread, a thread exists and may not be
+                replaced, or `on_existing` is another word.
+            DatabaseCorruptError: If the file is damaged.
+
+        Example:
+            >>> from langgraph.checkpoint.base import empty_checkpoint
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> saver = RustSqliteSaver(":memory:")
+            >>> acme = saver.scoped("acme")
+            >>> stored = acme.put({"configurable": {"thread_id": "1"}}, empty_checkpoint(), {}, {})
+            >>> exported = acme.export_tenant("acme.db")
+            >>> saver.scoped("acme of Berlin").import_tenant("acme.db") == exported
+            True
+        """
+        self._require_tenant("import_tenant")
+        source = imported_file(path, on_existing, self.settings)
+        try:
+            return self._run(self._import_tenant(source, on_existing, progress))
+        finally:
+            source.close()
+
+    async def aimport_tenant(
+        self,
+        path: StrPath,
+        *,
+        on_existing: str = "refuse",
+        progress: Callable[[int], object] | None = None,
+    ) -> TransferReport:
+        """As `import_tenant`."""
+        self._require_tenant("import_tenant")
+        source = imported_file(path, on_existing, self.settings)
+        try:
+            return await self._arun(self._import_tenant(source, on_existing, progress))
+        finally:
+            source.close()
+
+    def _import_tenant(
+        self, source: SqliteBackend, on_existing: str, progress: Callable[[int], object] | None
+    ) -> Steps[TransferReport]:
+        yield from self._open()
+        target = self._store.backend
+        if on_existing == "refuse":
+            yield from _refuse_existing(source, target)
+        total = TransferReport(0, 0, 0)
+        last: str | None = None
+        while page := (yield source.thread_ids(last, False, _PAGE)):
+            for last in page:
+                if on_existing == "replace":
+                    yield from read_to_the_end(source, last)
+                    yield from deleted(target, last)
+                total = _sum(total, (yield from transferred(source, last, target, last)))
+                if progress is not None:
+                    progress(total.threads)
+        if not total.threads:
+            raise ValueError("the file holds no thread; nothing was imported")
+        return total
 
     def _removed(
         self, progress: Callable[[int], object] | None, *, overwrite: bool
@@ -217,3 +295,17 @@ class TenantVerbs(DeletionVerbs, TransferVerbs):
     def _require_tenant(self, verb: str) -> None:
         if self.tenant is None:
             raise ValueError(f"{verb} is for a saver of one tenant: call it on `saver.scoped(tenant)`")
+
+
+def _refuse_existing(source: SqliteBackend, target: SqliteBackend) -> Steps[None]:
+    last: str | None = None
+    while page := (yield source.thread_ids(last, False, _PAGE)):
+        for last in page:
+            if (yield target.read_thread(last, None))[1] is not None:
+                raise ValueError(f'thread {last!r} exists; nothing was imported; pass on_existing="replace"')
+
+
+def _sum(total: TransferReport, more: TransferReport) -> TransferReport:
+    return TransferReport(
+        total.threads + more.threads, total.checkpoints + more.checkpoints, total.writes + more.writes
+    )

@@ -123,7 +123,7 @@ class TransferVerbs(Saver):
             >>> saver.import_thread("thread.db", on_existing="replace") == exported
             True
         """
-        source = _imported_file(path, on_existing, self.settings)
+        source = imported_file(path, on_existing, self.settings)
         try:
             found, target = self._run_part(self._prepare_import(source, thread_id, on_existing))
             try:
@@ -139,7 +139,7 @@ class TransferVerbs(Saver):
     ) -> TransferReport:
         """As `import_thread`."""
         await self._store.resolve()
-        source = _imported_file(path, on_existing, self.settings)
+        source = imported_file(path, on_existing, self.settings)
         try:
             found, target = await self._arun_part(self._prepare_import(source, thread_id, on_existing))
             try:
@@ -169,9 +169,7 @@ class TransferVerbs(Saver):
                 raise ValueError(
                     f'thread {target!r} exists; pass another thread_id, or on_existing="replace"'
                 )
-            after = (yield source.read_thread(found, None))[1]
-            while after is not None:
-                after = (yield source.read_thread(found, after))[1]
+            yield from read_to_the_end(source, found)
             yield from self._remove_import(target)
         return found, target
 
@@ -304,7 +302,14 @@ class NewFile:
             self._path.unlink(missing_ok=True)
 
 
-def _imported_file(path: StrPath, on_existing: str, settings: SqliteSettings) -> SqliteBackend:
+def read_to_the_end(source: SqliteBackend, thread_id: str) -> Steps[None]:
+    """Raises if a thread is damaged, before another is deleted for it."""
+    _, after = yield source.read_thread(thread_id, None)
+    while after is not None:
+        _, after = yield source.read_thread(thread_id, after)
+
+
+def imported_file(path: StrPath, on_existing: str, settings: SqliteSettings) -> SqliteBackend:
     if on_existing not in _ON_EXISTING:
         raise ValueError(f"unknown on_existing {on_existing!r}; use one of {', '.join(_ON_EXISTING)}")
     return SqliteBackend(os.fspath(path), settings.replace(_IMPORT))
