@@ -29,6 +29,7 @@ from langgraph_checkpoint_rust import (
     fastapi,
     inspection,
 )
+from langgraph_checkpoint_rust.host import HostSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -211,6 +212,8 @@ def test_the_settings_tables_match_the_settings() -> None:
         {row[0].strip("`"): value_of(row[1]) for row in table(text, heading)}
         for text, heading in ((page, "All"), (README, "Settings"))
     )
+    of_host = {row[0].strip("`"): value_of(row[1]) for row in table(page, "Of the host")}
+    assert of_host == {field.name: field.default for field in dataclasses.fields(HostSettings)}
     fields = {field.name: field.default for field in dataclasses.fields(SqliteSettings)}
     assert len(few) > 5
     assert shown == fields

@@ -4,7 +4,8 @@ What a host asks for beyond that is a layer: a function that wraps the steps of 
 every call, answer and error of it. Policies (retries, a mirror) are innermost and know of parts of verbs too;
 around them is what watches (events, spans).
 
-All of it costs a put 0.5 µs of 36 on an idle core (a tight loop of `put` in memory, 15 runs of 3,000, best).
+Without layers all of it costs a verb 0.6 µs (an empty generator, 600 runs of 300, the best, both cores busy);
+a small put takes 25 to 40.
 """
 
 from __future__ import annotations
