@@ -8,17 +8,20 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import formats
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from langgraph_checkpoint_rust import RustSqliteSaver
 from langgraph_checkpoint_rust.cli.app import app
 
 SECRET = "sk-proj-" + "a1" * 16
+_COMMANDS = get_command(app)
 PAUSED, DONE, FAILED, FORKED = "ada", "bob", "cleo", "dora"
 
 
@@ -110,7 +113,9 @@ def run(path: str | Path | None, *arguments: object) -> Outcome:
     words = list(map(str, arguments))
     if path is not None:
         words[1:1] = ["-d", str(path)]
-    result = CliRunner().invoke(app, words, env={"CHECKPOINTS_DB_PATH": None, "COLUMNS": None})
+    # The runner would make all commands anew each time.
+    with mock.patch("typer.testing._get_command", return_value=_COMMANDS):
+        result = CliRunner().invoke(app, words, env={"CHECKPOINTS_DB_PATH": None, "COLUMNS": None})
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return Outcome(result)
 

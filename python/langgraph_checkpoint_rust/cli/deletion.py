@@ -37,7 +37,7 @@ _PAGE = 1000
 def prune(
     database: Database,
     thread_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[THREAD]...", help="The threads.", show_default=False)
+        list[str] | None, typer.Argument(metavar="THREAD", help="The threads.", show_default=False)
     ] = None,
     every_thread: Annotated[bool, typer.Option("--all", help="All threads that are not pinned.")] = False,
     keep_last: Annotated[int, typer.Option(help="Checkpoints of each namespace that stay.", min=1)] = 1,

@@ -125,8 +125,8 @@ def diff(
     checkpoints: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[A] [B]",
-            help="Ids, their beginnings, or steps. B: the newest if left out; A: the parent of B.",
+            metavar="CHECKPOINT",
+            help="A and B, or B: by default the newest, and its parent. Ids, their beginnings, or steps.",
             show_default=False,
         ),
     ] = None,

@@ -35,7 +35,7 @@ Timeout: TypeAlias = Annotated[
 ]
 ThreadId: TypeAlias = Annotated[str, typer.Argument(metavar="THREAD", help="The thread.", show_default=False)]
 ThreadIds: TypeAlias = Annotated[
-    list[str], typer.Argument(metavar="THREAD...", help="The threads.", show_default=False)
+    list[str], typer.Argument(metavar="THREAD", help="The threads.", show_default=False)
 ]
 NewFile: TypeAlias = Annotated[
     Path, typer.Argument(metavar="FILE", help="The file to make; must not exist.", show_default=False)
