@@ -54,12 +54,13 @@ Item = TypeVar("Item")
 # --- measuring ---
 
 
-def interleaved(contenders: Sequence[Item], rounds: int) -> Iterator[tuple[int, Item]]:
-    """Every contender once a round, in an order that rotates from round to round."""
-    for number in range(rounds):
-        first = number % len(contenders)
+def interleaved(contenders: Sequence[Item], rounds: int, block: int = 1) -> Iterator[tuple[int, Item]]:
+    """Every contender in every round, `block` rounds at a time, in an order that rotates."""
+    for start in range(0, rounds, block):
+        first = start // block % len(contenders)
         for contender in (*contenders[first:], *contenders[:first]):
-            yield number, contender
+            for number in range(start, min(start + block, rounds)):
+                yield number, contender
 
 
 def microseconds(call: Callable[[], Item]) -> tuple[float, Item]:

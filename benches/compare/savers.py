@@ -1,7 +1,8 @@
 """put + put_writes, and get_tuple, of a state of so many messages of about 300 bytes.
 
-Each round every saver does the same step once, on a file that already holds 20. What is read back is compared
-with what was stored each time.
+Savers take turns of ten steps each, on files that already hold 20; the same once more with turns of one step,
+so that each step finds the processor's caches full of another saver's work. An app uses one saver, and its own
+work comes in between: it is somewhere between the two. What is read back is compared with what was stored each time.
 
     python benches/compare/savers.py [--quick] [--rounds N] [--sizes 2,20,200,1000,5000]
 """
@@ -23,9 +24,14 @@ if TYPE_CHECKING:
     import argparse
 
 OTHER_STEPS = 20  # a saver's file is not empty in real life
+BLOCK = 10
+IN_BETWEEN = "others in between"
 
 
-def measure(results: Results, contenders: list[Contender], size: int, rounds: int, before: int) -> None:
+def measure(
+    results: Results, contenders: list[Contender], size: int, rounds: tuple[int, int], block: int
+) -> None:
+    before, counted = rounds
     held = messages(size)
     tables: dict[str, dict[Contender, list[float]]] = {
         name: {each: [] for each in contenders}
@@ -37,9 +43,9 @@ def measure(results: Results, contenders: list[Contender], size: int, rounds: in
             savers[each] = stack.enter_context(each.opened(Path(directory) / f"{index}.db"))
         configs = dict.fromkeys(contenders, config_of(1))
         # Every saver stores the very same checkpoints.
-        made = [checkpoint(held, step) for step in range(before + rounds)]
+        made = [checkpoint(held, step) for step in range(before + counted)]
         gc.collect()
-        for step, each in interleaved(contenders, len(made)):
+        for step, each in interleaved(contenders, len(made), block):
             saver, one = savers[each], made[step]
             metadata = {"source": "loop", "step": step}
             put = functools.partial(saver.put, configs[each], one, metadata, one["channel_versions"])
@@ -55,15 +61,25 @@ def measure(results: Results, contenders: list[Contender], size: int, rounds: in
                     table[each].append(value)
     for name, table in tables.items():
         for each, values in table.items():
-            results.add(name, "µs", f"{size:,} messages", each.label, values, x=size)
+            results.add(
+                name if block > 1 else f"{name}, {IN_BETWEEN}",
+                "µs",
+                f"{size:,} messages",
+                each.label,
+                values,
+                x=size,
+            )
 
 
 def run(options: argparse.Namespace, results: Results) -> None:
     contenders = field(results, peers=True)
+    few = [each for each in contenders if each.synchronous == "NORMAL" and each.name.endswith("SqliteSaver")]
     for size in map(int, options.sizes.split(",")):
         # A step with 5,000 messages takes 100 ms of each saver.
-        rounds = max(5, min(options.rounds, options.rounds * 400 // size))
-        measure(results, contenders, size, *((3, 1) if options.quick else (rounds, OTHER_STEPS)))
+        counted = max(BLOCK, min(options.rounds, options.rounds * 400 // size))
+        rounds = (1, 3) if options.quick else (OTHER_STEPS, counted)
+        measure(results, contenders, size, rounds, BLOCK)
+        measure(results, few, size, rounds, 1)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
