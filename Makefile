@@ -11,6 +11,8 @@ ENGINE_ONLY := apply_retention backup benches compact_damage contention crash ex
 BENCHES := .venv-benches
 # rustup's cargo, also where the shell has not read its profile.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
+# Two tests at a time: many of them wait.
+PYTEST := -m pytest --numprocesses 2 --dist worksteal
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 help: ## Lists the targets
@@ -25,15 +27,15 @@ test-rust: ## The engine, without an interpreter
 	cargo test --locked --no-default-features
 
 test-python: install browser ## The installed wheel with the newest langgraph-checkpoint
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python $(PYTEST)
 
 test-floor: wheel $(FLOOR)/.ready ## The same with the oldest langgraph-checkpoint that is supported
 	$(FLOOR)/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/*.whl
-	$(FLOOR)/bin/python -m pytest --one-format $(ENGINE_ONLY:%=--ignore=tests/test_%.py)
+	$(FLOOR)/bin/python $(PYTEST) --one-format $(ENGINE_ONLY:%=--ignore=tests/test_%.py)
 
 test-faults: $(VENV)/.ready ## Bugs planted in the engine: each must be seen
-	. $(VENV)/bin/activate && maturin develop --quiet --release --locked --features faults
-	$(VENV)/bin/python -m pytest tests/test_panics.py tests/test_contention.py tests/test_group_commit.py
+	. $(VENV)/bin/activate && maturin develop --quiet --profile faults --locked --features faults
+	$(VENV)/bin/python $(PYTEST) tests/test_panics.py tests/test_contention.py tests/test_group_commit.py
 	$(MAKE) install  # the planted bugs go
 
 torture: test-faults ## The long fault tests: TORTURE_KILLS (10000) and TORTURE_SEED may be set
