@@ -1,8 +1,8 @@
 """put + put_writes, and get_tuple, of a state of so many messages of about 300 bytes.
 
 Savers take turns of ten steps each, on files that already hold 20; then of one step, where each step finds
-the processor's caches full of another saver's work. An app uses one saver and does its own work in between, so
-it is somewhere between the two. What is read back is compared with what was stored each time.
+the processor's caches full of another saver's work. An app uses one saver and does its own work in between:
+that is between the two. What is read back is compared with what was stored each time.
 
     python benches/compare/savers.py [--quick] [--rounds N] [--sizes 2,20,200,1000,5000]
 """
