@@ -71,6 +71,10 @@ class Observer:
         finally:
             self._tell(Event("verb", verb, perf_counter() - started, native, error, bytes_in, bytes_out))
 
+    def after_fork(self) -> None:
+        """In a forked child: forgets a lock that a thread of the parent may have held, and its figures."""
+        self._sizes.begin()
+
     def _tell(self, event: Event) -> None:
         if event.seconds > self._threshold:
             _slow.warning(
@@ -95,6 +99,9 @@ class _Sizes:
         self._emit = emit
         # The store owns the observer.
         self._store = weakref.ref(store)
+        self.begin()
+
+    def begin(self) -> None:
         self._next = 0.0
         self._lock = threading.Lock()
         self._exceeded: set[str] = set()
@@ -106,15 +113,16 @@ class _Sizes:
             return
         try:
             self._next = now + _LOOK_EVERY
-            found = [*self._crossed(store), *self._retention(store)]
+            figures = store.engine_figures()
+            sizes = {"file": store.file_bytes, "wal": figures.get("wal", {}).get("bytes", 0)}
+            found = [*self._crossed(sizes), *self._retention(figures.get("retention", {}))]
         finally:
             self._lock.release()
         for event in found:
             self._say(event)
 
-    def _crossed(self, store: Store) -> Iterator[Event]:
+    def _crossed(self, sizes: dict[str, int]) -> Iterator[Event]:
         """Sizes that exceed their limit, and did not when they were looked at last."""
-        sizes = {"file": store.file_bytes, "wal": store.engine_figures().get("wal", {}).get("bytes", 0)}
         kinds: tuple[Literal["file"], Literal["wal"]] = ("file", "wal")
         for kind in kinds:
             limit = self._limits.get(kind)
@@ -124,9 +132,8 @@ class _Sizes:
                 self._exceeded.add(kind)
                 yield Event(kind, bytes=sizes[kind])
 
-    def _retention(self, store: Store) -> Iterator[Event]:
+    def _retention(self, figures: dict[str, int]) -> Iterator[Event]:
         """What the policy in the background did since."""
-        figures: dict[str, int] = store.engine_figures().get("retention", {})
         more = {name: value - self._retained.get(name, 0) for name, value in figures.items()}
         if more.get("failed") or more.get("runs"):
             # Threads are counted as they go, before their run ends.

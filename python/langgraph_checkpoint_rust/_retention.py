@@ -61,18 +61,22 @@ class RetentionVerbs(Saver):
         shapes = ShapeBook()
         steps = self._store.backend.apply_retention(argument, dry_run, shapes)
         outcomes: list[ThreadOutcome] = []
-        while True:
-            result, unknown = yield steps.step()
-            if unknown:
-                self._learn(shapes, unknown)
-                continue
-            is_last, went = result
-            outcomes += [ThreadOutcome(thread_id, reason, *figures) for thread_id, reason, figures in went]
-            if is_last:
-                break
+        is_last = False
+        try:
+            while not is_last:
+                result, unknown = yield steps.step()
+                if unknown:
+                    self._learn(shapes, unknown)
+                    continue
+                is_last, went = result
+                outcomes += [
+                    ThreadOutcome(thread_id, reason, *figures) for thread_id, reason, figures in went
+                ]
+        finally:
+            if not dry_run:
+                self._store.changed({outcome.thread_id for outcome in outcomes})
         report = RetentionReport(tuple(outcomes), dry_run)
         if not dry_run:
-            self._store.changed({outcome.thread_id for outcome in outcomes})
             threads = sum(outcome.reason != "history" for outcome in outcomes)
             self._store.emit(Event("retention", "apply_retention", count=threads, bytes=report.bytes))
         return report

@@ -71,8 +71,10 @@ class Store:
         self._policies = Policies(self.emit, host.retry, self._fallback)
         self._makes_requests = any(part is not None for part in (host.retry, host.fallback, host.mirror))
         self.runner = Runner([self._policies] if self._makes_requests else [])
+        self._observer: Observer | None = None
         if host.is_watching:
-            self.runner.watch(Observer(host, self.emit, self))
+            self._observer = Observer(host, self.emit, self)
+            self.runner.watch(self._observer)
         _stores.add(self)
         self.is_open = False
         self.format: str = settings.format
@@ -234,6 +236,8 @@ class Store:
         """In a forked child: what its parent counted is the parent's."""
         self.runner.after_fork()
         self.emit.after_fork()
+        if self._observer is not None:
+            self._observer.after_fork()
         if self._fallback is not None:
             self._fallback.after_fork()
         if self.mirror is not None:

@@ -46,7 +46,7 @@ class Event:
         verb: The verb, as of the saver; None where there is none.
         seconds: How long it took, serialization included; of a retry, how long it waits.
         native_seconds: The part of that in the engine, and waiting for it.
-        error: The class of the error; None if there was none.
+        error: The class of the error; None if there was none. Of a mirror also `"QueueFull"`.
         bytes_in: Bytes of state that went to the engine.
         bytes_out: Bytes of state that came from it.
         bytes: A size.
@@ -74,6 +74,9 @@ class Emitter:
 
     def __init__(self, hook: OnEvent | None) -> None:
         self._hook = hook
+        self._begin()
+
+    def _begin(self) -> None:
         self._counts: Counter[str] = Counter()
         self._failures = 0
         self._lock = threading.Lock()
@@ -108,4 +111,4 @@ class Emitter:
 
     def after_fork(self) -> None:
         """Counts from nothing, and forgets a lock that a thread of the parent may have held."""
-        self.__init__(self._hook)  # type: ignore[misc] # all of it is new
+        self._begin()

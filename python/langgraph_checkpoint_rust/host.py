@@ -17,7 +17,7 @@ from langgraph_checkpoint_rust import _config
 from langgraph_checkpoint_rust.mirror import MirrorPolicy
 from langgraph_checkpoint_rust.retention import policy_of
 from langgraph_checkpoint_rust.retry import RetryPolicy
-from langgraph_checkpoint_rust.settings import ENVIRONMENT_PREFIX, SqliteOptions
+from langgraph_checkpoint_rust.settings import ENVIRONMENT_PREFIX, SqliteOptions, SqliteSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -204,11 +204,20 @@ class HostSettings:
 
 
 _NAMES = frozenset(field.name for field in dataclasses.fields(HostSettings))
+_SQLITE_NAMES = frozenset(field.name for field in dataclasses.fields(SqliteSettings))
 
 
 def parted(options: SaverOptions) -> tuple[SqliteOptions, HostOptions]:
-    """The options of SQLite, with any that nobody knows, and those of the host."""
-    sqlite: Any = {name: value for name, value in options.items() if name not in _NAMES}
+    """The options of SQLite, and those of the host.
+
+    Raises:
+        TypeError: If a name is neither's.
+    """
+    unknown = options.keys() - _NAMES - _SQLITE_NAMES
+    if unknown:
+        known = ", ".join(sorted(_NAMES | _SQLITE_NAMES))
+        raise TypeError(f"unknown settings: {', '.join(sorted(unknown))}; known: {known}")
+    sqlite: Any = {name: value for name, value in options.items() if name in _SQLITE_NAMES}
     host: Any = {name: value for name, value in options.items() if name in _NAMES}
     return sqlite, host
 
