@@ -41,6 +41,7 @@ NEEDS_SORTED_WRITES = {
 
 RUN_ONCE = {
     "test_apply_retention.py",
+    "test_bridge.py",
     "test_build.py",
     "test_command_line_docs.py",
     "test_compact.py",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -218,6 +221,69 @@ def test_ctrl_c_ends_a_pause(path: Path, make_saver: Callable[..., RustSqliteSav
     assert saver.get_tuple(config_of()) is None
     assert saver.metrics().verbs["put"].errors == {"KeyboardInterrupt": 1}
     put_chain(saver, 1)
+
+
+SHIM = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static int failures = 0;
+void fail_writes(int count) { failures = count; }
+
+static int fails(void) { if (failures > 0) { failures--; errno = EIO; return 1; } return 0; }
+ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
+    ssize_t (*real)(int, const void *, size_t, off64_t) =
+        (ssize_t (*)(int, const void *, size_t, off64_t))dlsym(RTLD_NEXT, "pwrite64");
+    return fails() ? -1 : real(fd, data, size, at);
+}
+ssize_t pwrite(int fd, const void *data, size_t size, off_t at) {
+    ssize_t (*real)(int, const void *, size_t, off_t) =
+        (ssize_t (*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite");
+    return fails() ? -1 : real(fd, data, size, at);
+}
+"""
+FAILED_WRITES = """
+import ctypes, sys
+from helpers import checkpoint_of, config_of, id_of
+from langgraph_checkpoint_rust import RetryPolicy, RustSqliteSaver
+from langgraph_checkpoint_rust.errors import DatabaseError
+
+shim = ctypes.CDLL(sys.argv[2])
+policy = RetryPolicy(attempts=20, base=0.01, longest=0.05)
+plain = RustSqliteSaver(sys.argv[1])
+saver = RustSqliteSaver(sys.argv[1], retry=policy)
+plain.put(config_of(), checkpoint_of(1), {}, {})
+shim.fail_writes(50)
+try:
+    plain.put(config_of(), checkpoint_of(2), {}, {})
+except DatabaseError as error:
+    print(error.sqlite_errorcode & 0xFF)
+shim.fail_writes(4)
+saver.put(config_of(), checkpoint_of(3), {}, {})
+print(saver.metrics().events["retry"] >= 1, sorted(found.checkpoint["id"] == id_of(3) for found in saver.list(None)))
+"""
+
+
+def test_a_write_that_the_disk_refuses_for_a_moment_is_stored(path: Path, tmp_path: Path) -> None:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler for the shim")
+    shim = tmp_path / "shim.so"
+    build = [compiler, "-shared", "-fPIC", "-o", str(shim), "-x", "c", "-", "-ldl"]
+    assert subprocess.run(build, input=SHIM, text=True, check=False).returncode == 0
+    done = subprocess.run(
+        [sys.executable, "-c", FAILED_WRITES, str(path), str(shim)],
+        env=os.environ | {"LD_PRELOAD": str(shim)},
+        cwd=os.path.dirname(os.path.abspath(__file__)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout == "10\nTrue [False, True]\n", done.stderr
 
 
 def test_long_verbs_and_lists_work_through_requests(make_saver: Callable[..., RustSqliteSaver]) -> None:
