@@ -84,7 +84,7 @@ def test_there_and_back_again(upstreams: Path, compression: Any, tmp_path: Path)
 def test_an_upgrade_makes_the_file_smaller(upstreams: Path) -> None:
     before = os.path.getsize(upstreams)
     with RustSqliteSaver(upstreams) as saver:
-        saver.upgrade(vacuum=False)
+        saver.upgrade(vacuum=False, backup=False)
         found = saver.compact()
         assert (found["can_shrink"], found["pages"]) == (False, 0)
         assert found["free_pages"] > 0
@@ -103,6 +103,67 @@ def test_both_verbs_again_change_nothing(saver: Verbs, verb: str) -> None:
         getattr(saver, verb)()
         assert saver.list(None) == listed
         assert saver.saver.format == {"upgrade": "compact", "downgrade": "interop"}[verb]
+
+
+def backups(path: Path) -> list[Path]:
+    return sorted(path.parent.glob(f"{path.name}.before-*"))
+
+
+@pytest.mark.interop
+def test_a_conversion_makes_a_backup_beside_the_file(upstreams: Path, tmp_path: Path) -> None:
+    before = tables(upstreams)
+    with RustSqliteSaver(upstreams) as saver:
+        report = saver.upgrade()
+        assert (report.format, report.rows) == ("compact", len(before[0]) + len(before[1]))
+        assert report.backup is not None
+        assert backups(upstreams) == [report.backup]
+        assert ".before-upgrade-" in report.backup.name
+        assert tables(report.backup) == before
+        # It is compact already: there is nothing to go back to.
+        assert saver.upgrade().backup is None
+        assert saver.upgrade(backup=tmp_path / "mine.db").backup == tmp_path / "mine.db"
+        made = saver.downgrade().backup
+        assert made is not None
+        assert ".before-downgrade-" in made.name
+        with RustSqliteSaver(made, format="auto") as old:
+            assert old.format == "compact"
+        assert saver.upgrade(backup=False).backup is None
+        assert backups(upstreams) == sorted([report.backup, made])
+
+
+@pytest.mark.interop
+def test_a_conversion_that_is_gone_on_with_makes_no_second_backup(upstreams: Path) -> None:
+    with RustSqliteSaver(upstreams) as saver:
+        with pytest.raises(_Stop):
+            saver.upgrade(progress=_raise)
+        assert saver.upgrade().backup is None
+        assert len(backups(upstreams)) == 1
+        if not _is_stopped(saver):
+            return
+        assert saver.downgrade().backup is None
+        assert len(backups(upstreams)) == 2
+
+
+def _is_stopped(saver: RustSqliteSaver) -> bool:
+    """Whether a downgrade was stopped half-way; it may be over in its first slice."""
+    with pytest.raises(_Stop):
+        saver.downgrade(progress=_raise)
+    return saver.format == "downgrading"
+
+
+@pytest.mark.interop
+def test_the_backup_counts_when_the_disk_is_looked_at(
+    upstreams: Path, make_saver: Callable[..., RustSqliteSaver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saver = make_saver()
+    before, size = tables(upstreams), upstreams.stat().st_size
+    usage = type("Usage", (), {"free": 2 * size})
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    with pytest.raises(DiskFullError, match="nothing was changed"):
+        saver.upgrade()
+    assert backups(upstreams) == []
+    assert tables(upstreams) == before
+    saver.upgrade(backup=False)
 
 
 class _Stop(Exception):

@@ -1,8 +1,9 @@
-"""The verbs on the file's format and size: `upgrade`, `downgrade` and `compact`."""
+"""The verbs on the file's format and size: `upgrade`, `downgrade`, `compact` and `optimize`."""
 
 from __future__ import annotations
 
 import shutil
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
@@ -10,12 +11,14 @@ from langgraph_checkpoint_rust._maintenance import MaintenanceVerbs
 from langgraph_checkpoint_rust._slices import finish_deletions
 from langgraph_checkpoint_rust._threads import ThreadVerbs
 from langgraph_checkpoint_rust.errors import DiskFullError
+from langgraph_checkpoint_rust.reports import ConversionReport, OptimizeReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
     from langgraph_checkpoint_rust._bridge import Steps
+    from langgraph_checkpoint_rust._maintenance import StrPath
 
 Progress: TypeAlias = "Callable[[int, int], object] | None"
 """Called with what is done and the whole."""
@@ -39,11 +42,11 @@ class Compacted(TypedDict):
 
 
 class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
-    """`upgrade`, `downgrade` and `compact`."""
+    """`upgrade`, `downgrade`, `compact` and `optimize`."""
 
     def upgrade(
-        self, *, backup: str | Path | None = None, vacuum: bool = True, progress: Progress = None
-    ) -> None:
+        self, *, backup: StrPath | bool | None = True, vacuum: bool = True, progress: Progress = None
+    ) -> ConversionReport:
         """Converts the file to the compact format, while others go on using it.
 
         Each row that is converted is read back and compared before it is committed. If the call is
@@ -52,12 +55,17 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
         Last, the file is written anew without the space that became free: other writers wait for that.
 
         Args:
-            backup: Where a copy of the file goes first; None for none.
+            backup: Where a copy of the file goes first; False or None for none. True is
+                `<file>.before-upgrade-<UTC time>.db` beside the file, unless it is compact already, or the
+                call goes on with an upgrade that was interrupted, whose first call made the backup.
             vacuum: Whether to write the file anew; else `compact(full=True)` does it later.
             progress: Called with rows done and all rows, now and then; what it raises ends the call.
 
+        Returns:
+            How many rows were looked at, and where the backup is.
+
         Raises:
-            DiskFullError: If the backup, or twice the file, does not fit on the disk. Nothing was changed.
+            DiskFullError: If the backup and twice the file do not fit on the disk. Nothing was changed.
             FileExistsError: If there is something at `backup`.
             DatabaseBusyError: If another writer held the file for `busy_timeout`.
 
@@ -65,28 +73,38 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
             >>> from langgraph_checkpoint_rust import RustSqliteSaver
             >>> saver = RustSqliteSaver(":memory:", format="interop")
             >>> saver.upgrade()
+            ConversionReport(format='compact', rows=0, backup=None)
             >>> saver.format
             'compact'
         """
-        self._begin(backup)
-        self._run(self._convert("compact", progress, vacuum=vacuum), "upgrade")
+        copy = self._run_part(self._backup_before("upgrade", backup))
+        if copy is not None:
+            self.backup(copy)
+        return self._run(self._convert("compact", copy, progress, vacuum=vacuum), "upgrade")
 
     async def aupgrade(
-        self, *, backup: str | Path | None = None, vacuum: bool = True, progress: Progress = None
-    ) -> None:
+        self, *, backup: StrPath | bool | None = True, vacuum: bool = True, progress: Progress = None
+    ) -> ConversionReport:
         """As `upgrade`."""
-        await self._abegin(backup)
-        await self._arun(self._convert("compact", progress, vacuum=vacuum), "upgrade")
+        copy = await self._arun_part(self._backup_before("upgrade", backup))
+        if copy is not None:
+            await self.abackup(copy)
+        return await self._arun(self._convert("compact", copy, progress, vacuum=vacuum), "upgrade")
 
-    def downgrade(self, *, backup: str | Path | None = None, progress: Progress = None) -> None:
+    def downgrade(
+        self, *, backup: StrPath | bool | None = True, progress: Progress = None
+    ) -> ConversionReport:
         """Converts the file to the format of `langgraph-checkpoint-sqlite`, row for row as it writes them.
 
         Interrupted, it is as good as before, and the next call does the rest; until the end, upstream's
         savers are refused. The file grows to what upstream takes.
 
         Args:
-            backup: Where a copy of the file goes first; None for none.
+            backup: As in `upgrade`; True is `<file>.before-downgrade-<UTC time>.db`.
             progress: Called with rows done and all rows, now and then; what it raises ends the call.
+
+        Returns:
+            How many rows were looked at, and where the backup is.
 
         Raises:
             DiskFullError: If the backup does not fit on the disk, or the disk is full half-way.
@@ -96,33 +114,47 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
         Example:
             >>> from langgraph_checkpoint_rust import RustSqliteSaver
             >>> saver = RustSqliteSaver(":memory:")
-            >>> saver.downgrade()
-            >>> saver.format
+            >>> saver.downgrade().format
             'interop'
         """
-        self._begin(backup)
-        self._run(self._convert("interop", progress), "downgrade")
+        copy = self._run_part(self._backup_before("downgrade", backup))
+        if copy is not None:
+            self.backup(copy)
+        return self._run(self._convert("interop", copy, progress), "downgrade")
 
-    async def adowngrade(self, *, backup: str | Path | None = None, progress: Progress = None) -> None:
+    async def adowngrade(
+        self, *, backup: StrPath | bool | None = True, progress: Progress = None
+    ) -> ConversionReport:
         """As `downgrade`."""
-        await self._abegin(backup)
-        await self._arun(self._convert("interop", progress), "downgrade")
+        copy = await self._arun_part(self._backup_before("downgrade", backup))
+        if copy is not None:
+            await self.abackup(copy)
+        return await self._arun(self._convert("interop", copy, progress), "downgrade")
 
-    def _begin(self, backup: str | Path | None) -> None:
-        self._run_part(self._open())
-        self._check_space()
-        if backup is not None:
-            self.backup(backup)
-
-    async def _abegin(self, backup: str | Path | None) -> None:
-        await self._arun_part(self._open())
-        self._check_space()
-        if backup is not None:
-            await self.abackup(backup)
+    def _backup_before(
+        self, verb: Literal["upgrade", "downgrade"], backup: StrPath | bool | None
+    ) -> Steps[Path | None]:
+        """Where a conversion's backup goes, once there is space for both."""
+        yield from self._open()
+        copy = None
+        if backup is True:
+            format_ = yield self._store.backend.format()
+            if format_ == ("interop" if verb == "upgrade" else "compact") and not self._store.in_memory:
+                now = datetime.now(timezone.utc)
+                copy = Path(f"{self._store.path}.before-{verb}-{now:%Y%m%dT%H%M%SZ}.db")
+        elif backup:
+            copy = Path(backup)
+        self._check_space(copy)
+        return copy
 
     def _convert(
-        self, target: Literal["compact", "interop"], progress: Progress, *, vacuum: bool = False
-    ) -> Steps[None]:
+        self,
+        target: Literal["compact", "interop"],
+        backup: Path | None,
+        progress: Progress,
+        *,
+        vacuum: bool = False,
+    ) -> Steps[ConversionReport]:
         total = yield self._store.backend.count_rows()
         done = None
         while True:
@@ -134,18 +166,29 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
                 break
         if vacuum:
             yield self._store.backend.rebuild()
+        return ConversionReport(target, total, backup)
 
-    def _check_space(self) -> None:
+    def _check_space(self, backup: Path | None = None) -> None:
         """A conversion adds its result before the old rows' space is free, and logs both."""
         if self._store.in_memory:
             return
         path = Path(self._store.path)
-        needed, free = 2 * path.stat().st_size, shutil.disk_usage(path.parent).free
-        if free < needed:
-            raise DiskFullError(
-                f"converting `{path}` may take {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free; "
-                "nothing was changed; free space and retry"
-            )
+        size, directory = path.stat().st_size, path.absolute().parent
+        needs = {directory: 2 * size}
+        if backup is not None:
+            # A directory that is missing is made on the file system of the nearest one that is there.
+            kept_in = next(parent for parent in backup.absolute().parents if parent.exists())
+            if kept_in.stat().st_dev == directory.stat().st_dev:
+                needs[directory] += size
+            else:
+                needs[kept_in] = size
+        for place, needed in needs.items():
+            free = shutil.disk_usage(place).free
+            if free < needed:
+                raise DiskFullError(
+                    f"converting `{path}` may take {needed / 1e6:.0f} MB in `{place}`, and "
+                    f"{free / 1e6:.0f} MB are free; nothing was changed; free space and retry"
+                )
 
     def compact(self, *, full: bool = False, progress: Callable[[int], object] | None = None) -> Compacted:
         """Deletes chunks that nothing refers to, and gives free pages back to the file system.
@@ -199,3 +242,39 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
             can_shrink, freed, left = yield backend.vacuum()
             pages += freed
         return {"chunks": chunks, "pages": pages, "free_pages": left, "can_shrink": can_shrink}
+
+    def optimize(self, *, progress: Callable[[int], object] | None = None) -> OptimizeReport:
+        """Tidies up in idle hours: all that lies about and costs space or time goes.
+
+        Deletions that were interrupted are carried to their end, chunks that nothing refers to go, free pages
+        go back to the file system, and the WAL is emptied. In slices of at most 250 ms, beside other writers;
+        emptying the WAL waits for readers for at most a second. Interrupted, it is as good as before.
+
+        It gathers no statistics (`ANALYZE`, `PRAGMA optimize`): each query has one plan, and statistics that
+        were gathered while a file was small make some of them scan whole tables later.
+
+        Args:
+            progress: Called with the number of threads done, now and then; what it raises ends the call.
+
+        Returns:
+            What went.
+
+        Raises:
+            DatabaseBusyError: If another writer held the file for `busy_timeout`.
+            DatabaseCorruptError: If a stored value of a thread cannot be read: nothing of it was deleted.
+
+        Example:
+            >>> from langgraph_checkpoint_rust import RustSqliteSaver
+            >>> RustSqliteSaver("app.db").optimize().wal_emptied
+            True
+        """
+        return self._run(self._optimize(progress))
+
+    async def aoptimize(self, *, progress: Callable[[int], object] | None = None) -> OptimizeReport:
+        """As `optimize`."""
+        return await self._arun(self._optimize(progress))
+
+    def _optimize(self, progress: Callable[[int], object] | None) -> Steps[OptimizeReport]:
+        compacted = yield from self._compact(False, progress)
+        wal_emptied, free_pages = yield self._store.backend.scrub()
+        return OptimizeReport(compacted["chunks"], compacted["pages"], free_pages, wal_emptied)

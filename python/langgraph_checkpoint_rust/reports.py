@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
+    from pathlib import Path
 
 __all__ = [
     "ChannelValue",
+    "ConversionReport",
     "CopyReport",
     "EraseReport",
     "Finding",
+    "OptimizeReport",
     "PruneReport",
     "RecoverReport",
     "RepairReport",
@@ -292,6 +295,39 @@ class EraseReport:
     chunks: int
     wal_emptied: bool
     unreachable: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What `upgrade` or `downgrade` did.
+
+    Attributes:
+        format: The format that the file has now.
+        rows: Checkpoints and writes looked at.
+        backup: The copy that was made before; None if none was.
+    """
+
+    format: Literal["compact", "interop"]
+    rows: int
+    backup: Path | None = None
+
+
+@dataclass(frozen=True)
+class OptimizeReport:
+    """What `optimize` did.
+
+    Attributes:
+        chunks: Chunks deleted that nothing referred to.
+        pages: Pages given back to the file system.
+        free_pages: Pages that are free and still in the file, which was made without `auto_vacuum` then: they
+            are used again.
+        wal_emptied: Whether nothing is left in the WAL; else a reader was in the way.
+    """
+
+    chunks: int
+    pages: int
+    free_pages: int
+    wal_emptied: bool
 
 
 @dataclass(frozen=True)

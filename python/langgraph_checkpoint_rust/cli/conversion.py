@@ -48,7 +48,7 @@ def _convert(
         if yes:
             convert = saver.upgrade if target == "compact" else saver.downgrade
             with progress("rows") as advance:
-                convert(backup=backup, progress=advance, **options)
+                convert(backup=True if backup is None else backup, progress=advance, **options)
     after = facts.path.stat().st_size
     if as_json:
         sizes = {"bytes_before": facts.bytes, "bytes_after": after}
