@@ -25,14 +25,18 @@ pub(super) fn hidden(connection: &Connection, format: Format) -> Result<Vec<Stri
     if format == Format::Interop {
         return Ok(Vec::new());
     }
-    let mut statement = match connection.prepare_cached(sql::SELECT_HIDDEN_THREADS) {
-        Ok(statement) => statement,
+    match select_hidden(connection) {
         // Another process may just have downgraded the file.
-        Err(_) if !schema::has_table(connection, "checkpoint_deletions")? => return Ok(Vec::new()),
-        Err(error) => return Err(error.into()),
-    };
+        Err(_) if !schema::has_table(connection, "checkpoint_deletions")? => Ok(Vec::new()),
+        hidden => Ok(hidden?),
+    }
+}
+
+/// Fails where there is no such table: as it is prepared or, if that was before, as it runs.
+fn select_hidden(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare_cached(sql::SELECT_HIDDEN_THREADS)?;
     let threads = statement.query_map([], |row| row.get(0))?;
-    Ok(threads.collect::<rusqlite::Result<_>>()?)
+    threads.collect()
 }
 
 /// Fails if the thread is being deleted.
