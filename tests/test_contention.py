@@ -7,14 +7,16 @@ import json
 import os
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from aged import put_aged
 from helpers import checkpoint_of, config_of, query, start_python
 from oracle import expect_line, finish, tell
 
-from langgraph_checkpoint_rust import AsyncRustSqliteSaver, RustSqliteSaver, _core
+from langgraph_checkpoint_rust import AsyncRustSqliteSaver, RetentionPolicy, RustSqliteSaver, _core
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -113,6 +115,44 @@ def test_processes_share_a_file_with_each_other_and_with_upstream(
             f"{kind}: {len(waits)} put + put_writes, p99 {p99 * 1e3:.0f} ms, longest {max(waits) * 1e3:.0f} ms"
         )
         assert p99 < 4
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [4, pytest.param(60, marks=[pytest.mark.slow, pytest.mark.timeout(300)])],
+    ids=["small", "full"],
+)
+def test_retention_and_backup_beside_sixteen_writers(
+    path: Path, tmp_path: Path, seconds: int, tested_format: str
+) -> None:
+    """One of the writers is upstream's, as shipped: a timeout of 5 s."""
+    kinds = ["NORMAL", "FULL", "NORMAL", "upstream" if tested_format == "interop" else "NORMAL"]
+    policy = RetentionPolicy(keep_last=5)
+    often: Any = {"sweep_interval_minutes": 0.001}
+    backups = pruned = 0
+    with RustSqliteSaver(path, retention=policy, ttl=often) as saver, ThreadPoolExecutor(1) as pool:
+        for number in range(300):
+            put_aged(saver, [900.0 - step for step in range(10)], f"idle {number}")
+        writing = pool.submit(contend, path, kinds, 5, seconds)
+        while not writing.done():
+            backup = saver.backup(tmp_path / "backup.db")
+            assert backup.pages > 0
+            (tmp_path / "backup.db").unlink()
+            backups += 1
+            pruned += saver.apply_retention(dry_run=False).checkpoints
+        for report in writing.result():
+            assert report["errors"] == [], report["kind"]
+        pruned += saver.stats()["retention"]["checkpoints"]
+        assert saver.stats()["retention"]["failed"] == 0
+        saver.apply_retention(dry_run=False)
+        for report in writing.result():
+            for thread, count in report["counts"].items():
+                found = list(saver.list(config_of(thread)))
+                assert [stored.metadata["step"] for stored in found] == list(range(count, count - 5, -1))
+                assert len(found[0].pending_writes or []) == 2
+        assert saver.verify().is_ok
+    assert min(backups, pruned) > 0
+    print(f"{backups} backups, {pruned} checkpoints pruned")
 
 
 @pytest.mark.skipif(not hasattr(_core, "plant_fault"), reason="needs the feature `faults`")
