@@ -6,9 +6,10 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::model::{
     CheckpointKey, Conversion, CopyProgress, Deleted, DeltaHistory, EncodedCheckpoint, EncodedRow,
-    EncodedWrites, Format, Garbage, HistoryPage, Keep, Leased, ListFilter, OnExisting, Opened, Page, Pages,
-    Removal, Repaired, Salvaged, Scrubbed, Selection, Stats, Storage, StoredTuple, StoredWrite, Survey,
-    SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage, ThreadRange, Vacuumed, Verified,
+    EncodedWrites, Format, Garbage, HistoryPage, Keep, Leased, ListFilter, Notes, OnExisting, Opened, Page,
+    Pages, Removal, Repaired, Salvaged, Scrubbed, Selection, Stats, Storage, StoredTuple, StoredWrite,
+    Survey, SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage, ThreadRange, Vacuumed,
+    Verified,
 };
 use crate::pending::Pending;
 use crate::retention::{Policy, Run, Term};
@@ -50,8 +51,8 @@ pub trait Backend: Send + Sync {
     /// A page of at most `limit` tuples that sort after `after`.
     fn list(&self, filter: ListFilter, after: Option<CheckpointKey>, limit: usize) -> Pending<Page>;
 
-    /// Deletes a slice of a thread, overwriting it if asked.
-    fn delete_thread(&self, thread_id: String, overwrite: bool) -> Pending<Deleted>;
+    /// Deletes as many of the threads as a slice can, in their order, overwriting them if asked.
+    fn delete_threads(&self, thread_ids: Vec<String>, overwrite: bool) -> Pending<Deleted>;
 
     /// Deletes a slice of what is left of deletions that no reader sees.
     fn finish_deletions(&self) -> Pending<Deleted>;
@@ -167,6 +168,12 @@ pub trait Backend: Send + Sync {
     /// Stores a user's title and metadata (JSON) for a thread, those that are given; empty ones are removed.
     fn set_thread(&self, thread_id: String, title: Option<String>, metadata: Option<String>) -> Pending<()>;
 
+    /// What users said of a thread.
+    fn read_notes(&self, thread_id: String) -> Pending<Notes>;
+
+    /// Stores what users said of a thread elsewhere, over what was said of it here.
+    fn write_notes(&self, thread_id: String, notes: Notes) -> Pending<()>;
+
     /// Leaves a thread out of listings.
     fn archive_thread(&self, thread_id: String) -> Pending<()>;
 
@@ -185,8 +192,8 @@ pub trait Backend: Send + Sync {
     /// Deletes a slice of what nothing needs, writes at `keys` among them, and makes missing rows anew.
     fn repair(&self, keys: Vec<CheckpointKey>) -> Pending<Repaired>;
 
-    /// Finds what is left of a damaged store.
-    fn survey(&self) -> Pending<Survey>;
+    /// Finds what is left of a damaged store; of one that was carved from another, beside what was found of that.
+    fn survey(&self, before: Option<Arc<Survey>>, gaps: u64) -> Pending<Survey>;
 
     /// Reads a page of what a survey found, from a place of it on.
     fn salvage(&self, survey: Arc<Survey>, from: usize) -> Pending<Salvaged>;

@@ -11,12 +11,12 @@ mod stats;
 mod threads;
 
 pub use lifecycle::{
-    Deleted, Leased, OnExisting, Repaired, Rest, RowPlace, Salvaged, Scrubbed, Selection, Survey,
+    Carved, Deleted, Leased, OnExisting, Repaired, Rest, RowPlace, Salvaged, Scrubbed, Selection, Survey,
 };
 pub use range::ThreadRange;
 pub use stats::{CacheStats, ReaderStats, Stats, WalStats, WriterStats};
 pub use threads::{
-    ChannelEntry, ChannelStored, HistoryPage, Thread, ThreadCursor, ThreadFilter, ThreadOrder,
+    ChannelEntry, ChannelStored, HistoryPage, Notes, Thread, ThreadCursor, ThreadFilter, ThreadOrder,
 };
 
 /// Bytes made outside the engine, whoever owns them: a `Vec`, or a Python `bytes` object.

@@ -10,9 +10,10 @@ use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
     CheckpointKey, Conversion, CopyProgress, Deleted, DeltaHistory, EncodedCheckpoint, EncodedRow,
-    EncodedWrites, Format, Garbage, HistoryPage, Keep, Leased, ListFilter, OnExisting, Opened, Page, Pages,
-    Removal, Repaired, Salvaged, Scrubbed, Selection, Stats, Storage, StoredTuple, StoredWrite, Survey,
-    SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage, ThreadRange, Vacuumed, Verified,
+    EncodedWrites, Format, Garbage, HistoryPage, Keep, Leased, ListFilter, Notes, OnExisting, Opened, Page,
+    Pages, Removal, Repaired, Salvaged, Scrubbed, Selection, Stats, Storage, StoredTuple, StoredWrite,
+    Survey, SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage, ThreadRange, Vacuumed,
+    Verified,
 };
 use crate::pending::Pending;
 use crate::retention::{Outcome, Policy, Run, Term};
@@ -214,8 +215,9 @@ impl Backend for Scoped {
         })
     }
 
-    fn delete_thread(&self, thread_id: String, overwrite: bool) -> Pending<Deleted> {
-        self.plain(self.store.delete_thread(self.own(&thread_id), overwrite))
+    fn delete_threads(&self, thread_ids: Vec<String>, overwrite: bool) -> Pending<Deleted> {
+        let thread_ids = thread_ids.iter().map(|thread_id| self.own(thread_id)).collect();
+        self.plain(self.store.delete_threads(thread_ids, overwrite))
     }
 
     /// What is behind a marker is gone for everybody, whoever carries it to its end.
@@ -391,6 +393,14 @@ impl Backend for Scoped {
         self.plain(self.store.set_thread(self.own(&thread_id), title, metadata))
     }
 
+    fn read_notes(&self, thread_id: String) -> Pending<Notes> {
+        self.plain(self.store.read_notes(self.own(&thread_id)))
+    }
+
+    fn write_notes(&self, thread_id: String, notes: Notes) -> Pending<()> {
+        self.plain(self.store.write_notes(self.own(&thread_id), notes))
+    }
+
     fn archive_thread(&self, thread_id: String) -> Pending<()> {
         self.plain(self.store.archive_thread(self.own(&thread_id)))
     }
@@ -418,7 +428,7 @@ impl Backend for Scoped {
         refused()
     }
 
-    fn survey(&self) -> Pending<Survey> {
+    fn survey(&self, _: Option<Arc<Survey>>, _: u64) -> Pending<Survey> {
         refused()
     }
 

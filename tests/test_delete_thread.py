@@ -93,8 +93,8 @@ def counted(path: Path, thread_id: str = "1") -> int:
 def test_a_large_thread_is_gone_at_once_for_every_reader(path: Path) -> None:
     make_large(path)
     with RustSqliteSaver(path) as saver:
-        rest, counts = saver._store.backend.delete_thread("1", False).wait()
-        assert rest == "marked"
+        rest, counts, hidden = saver._store.backend.delete_threads(["1", "other"], False).wait()
+        assert (rest, hidden) == ("marked", 1)
         assert sum(counts) > 0 and counts[0] < LARGE
         assert counted(path) > 0
         assert saver.get_tuple(config_of("1")) is None
@@ -124,7 +124,7 @@ def test_a_deletion_that_was_interrupted_is_carried_on(path: Path, goes_on: str)
             "CREATE TRIGGER checkpoint_format_checkpoints BEFORE INSERT ON checkpoints BEGIN SELECT 1; END",
         )
     with RustSqliteSaver(path) as saver:
-        assert saver._store.backend.delete_thread("1", False).wait()[0] == "marked"
+        assert saver._store.backend.delete_threads(["1"], False).wait()[0] == "marked"
     with RustSqliteSaver(path) as saver:
         if goes_on == "put":
             saver.put_writes(config_of("1", "", id_of(7)), [("a", 1)], TASK)
@@ -151,7 +151,7 @@ def test_copies_and_imports_into_a_thread_that_is_being_deleted(path: Path, tmp_
             lambda: saver.copy_thread("other", "1"),
             lambda: saver.import_thread(tmp_path / "other.db", thread_id="1"),
         ):
-            saver._store.backend.delete_thread("1", False).wait()
+            saver._store.backend.delete_threads(["1"], False).wait()
             bring()
             assert len(list(saver.list(config_of("1")))) == 2
             assert counted(path) == 2
@@ -163,7 +163,43 @@ def test_delete_threads_tells_its_progress(saver: Verbs) -> None:
         put_chain(saver, 2, thread_id)
     seen: list[tuple[int, int]] = []
     saver.delete_threads(["a", "unknown", "b"], progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    # Small threads share a transaction.
+    assert seen == [(3, 3)]
     assert {found.config["configurable"]["thread_id"] for found in saver.list(None)} == {"c"}
+    saver.delete_threads([], progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(3, 3)]
     with pytest.raises(TypeError, match="sequence of IDs"):
         saver.delete_threads("c")
+
+
+def test_delete_threads_in_batches_stops_where_progress_raises(saver: Verbs) -> None:
+    names = [f"{number:03}" for number in range(600)]
+    for name in ("000", "255", "256", "599"):
+        put_chain(saver, 1, name)
+    done = 0
+
+    def stop(count: int, _: int) -> None:
+        nonlocal done
+        done = count
+        if count >= 256:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        saver.delete_threads(names, progress=stop)
+    left = {found.config["configurable"]["thread_id"] for found in saver.list(None)}
+    assert left == {name for name in ("000", "255", "256", "599") if name >= names[done]}
+    saver.delete_threads(names)
+    assert saver.list(None) == []
+
+
+@pytest.mark.compact
+def test_a_large_thread_among_small_ones(path: Path) -> None:
+    make_large(path)
+    with RustSqliteSaver(path) as saver:
+        put_chain(saver, 2, "first")
+        put_chain(saver, 2, "last")
+        seen: list[int] = []
+        saver.delete_threads(["first", "1", "last"], progress=lambda done, total: seen.append(done))
+        assert seen[-1] == 3
+        assert counted(path) == 0
+        assert {found.config["configurable"]["thread_id"] for found in saver.list(None)} == {"other"}

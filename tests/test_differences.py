@@ -455,7 +455,7 @@ def test_a_very_large_thread_is_deleted_in_several_transactions(tmp_path: Path) 
         )
         connection.commit()
         connection.close()
-        assert ours._store.backend.delete_thread("1", False).wait()[0], "there is more to delete"
+        assert ours._store.backend.delete_threads(["1"], False).wait()[0], "there is more to delete"
         assert (ours.get_tuple(latest) is not None) == (ours.format == "interop")
         ours.delete_thread("1")
         assert ours.get_tuple(latest) is None

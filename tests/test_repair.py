@@ -90,3 +90,23 @@ def test_time_of_an_old_id() -> None:
     # The 24 hours are of the id, so the constant must be old.
     ticks = int(OLD[:8] + OLD[9:13] + OLD[15:18], 16)
     assert (ticks - 0x01B21DD213814000) / 1e7 < time.time() - 86400
+
+
+@pytest.mark.compact
+def test_a_thread_that_cannot_be_read_keeps_all_it_has_and_is_named(path: Path) -> None:
+    with RustSqliteSaver(path) as saver:
+        for thread_id in ("1", "2"):
+            saver.put(config_of(thread_id), checkpoint_of(1, {"text": "many words " * 1000}), {}, {})
+    query(path, "UPDATE checkpoints SET checkpoint = x'00' WHERE thread_id = '1'")
+    # Chunks that nothing refers to, of both.
+    query(
+        path,
+        "INSERT INTO checkpoint_chunks (thread_no, kind, hash, checksum, data) "
+        "SELECT thread_no, 0, randomblob(16), 0, x'00' FROM checkpoint_threads",
+    )
+    ((before,),) = query(path, "SELECT count(*) FROM checkpoint_chunks")
+    with RustSqliteSaver(path) as saver:
+        report = saver.repair()
+        assert (report.chunks, report.unread_threads) == (1, ("1",))
+        assert saver.verify().damaged_threads == ("1",)
+    assert query(path, "SELECT count(*) FROM checkpoint_chunks") == [(before - 1,)]

@@ -32,6 +32,7 @@ PARTS = {
     "garbage",
     "integrity",
     "pending_sends",
+    "read_notes",
     "read_thread",
     "rebuild",
     "release_lease",
@@ -45,6 +46,7 @@ PARTS = {
     "sweep",
     "thread_ids",
     "vacuum",
+    "write_notes",
     "write_thread",
 }
 """Verbs of the native half that are a part of what users call: `list`, `prune`, `verify`, `import_thread`, ..."""

@@ -14,6 +14,7 @@ from langgraph_checkpoint_rust._rows import (
     CopyProgress,
     Key,
     ListFilter,
+    Notes,
     Policy,
     ThreadCursor,
     ThreadFilter,
@@ -25,6 +26,7 @@ from langgraph_checkpoint_rust.settings import SqliteSettings
 __all__ = [
     "Call",
     "Cancel",
+    "Carving",
     "Channel",
     "Codec",
     "Copying",
@@ -110,6 +112,22 @@ class Survey:
     @property
     def gaps(self) -> int:
         """Places in the tables where pages could not be read."""
+
+@final
+class Carving:
+    """The reading of a damaged file, page by page, without SQLite; its rows go into a new database.
+
+    Args:
+        source: The file; it is not changed.
+        target: An empty file, which becomes a database that `survey` reads.
+    """
+
+    def __new__(cls, source: str | PathLike[str], target: str | PathLike[str]) -> Carving: ...
+    def step(self) -> Call:
+        """Reads for a moment. Result: `(whether all is done, pages read, pages, rows, damaged pages)`."""
+
+    def abandon(self) -> Call:
+        """Ends it, and leaves what it has."""
 
 @final
 class Copying:
@@ -260,14 +278,15 @@ class SqliteBackend:
     def list(self, filter: ListFilter, after: Key | None, limit: int) -> Call:
         """A page. Result: `(list[StoredTuple], Key | None)`: where the next begins, None at the end."""
 
-    def delete_thread(self, thread_id: str, overwrite: bool) -> Call:
-        """Deletes a slice of a thread. Result: `(rest, (checkpoints, writes, chunks))`.
+    def delete_threads(self, thread_ids: builtins.list[str], overwrite: bool) -> Call:
+        """Deletes as many threads as a slice can. Result: `(rest, (checkpoints, writes, chunks), threads)`.
 
-        The rest is None, `"unmarked"` to be called again, or `"marked"` for `finish_deletions`.
+        The rest is None, `"unmarked"` if the next thread is half deleted, or `"marked"` for
+        `finish_deletions`; the threads are those that nobody sees any more.
         """
 
     def finish_deletions(self) -> Call:
-        """Deletes a slice of what is left behind markers. Result: as of `delete_thread`."""
+        """Deletes a slice of what is left behind markers. Result: as of `delete_threads`."""
 
     def scrub(self) -> Call:
         """Empties the WAL. Result: whether it is empty, and the number of free pages."""
@@ -363,6 +382,12 @@ class SqliteBackend:
     def set_thread(self, thread_id: str, title: str | None, metadata: str | None) -> Call:
         """Stores a title and metadata, in JSON, if they are given."""
 
+    def read_notes(self, thread_id: str) -> Call:
+        """What users said of a thread. Result: `Notes`."""
+
+    def write_notes(self, thread_id: str, notes: Notes) -> Call:
+        """Stores what users said of a thread elsewhere, over what was said of it here."""
+
     def archive_thread(self, thread_id: str) -> Call:
         """Leaves a thread out of listings."""
 
@@ -396,8 +421,13 @@ class SqliteBackend:
         Result: `(whether something is left, (writes deleted, thread rows made, chunks deleted))`.
         """
 
-    def survey(self) -> Call:
-        """Finds what is left of a damaged file. Result: `Survey`."""
+    def survey(self, before: Survey | None, gaps: int) -> Call:
+        """Finds what is left of a damaged file. Result: `Survey`.
+
+        Args:
+            before: What was found of the file that this one was carved from.
+            gaps: Pages of that one that could not be read.
+        """
 
     def salvage(self, survey: Survey, from_: int) -> Call:
         """Reads a page of that. Result: `(thread_id | None, list[ThreadRow], what cannot be read, next)`."""

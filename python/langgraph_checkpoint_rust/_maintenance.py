@@ -164,7 +164,7 @@ class MaintenanceVerbs(Saver):
         self, integrity: tuple[str, ...], progress: Callable[[int], object] | None
     ) -> Steps[VerifyReport]:
         """Reads what is left of a damaged file, by row; the index names what was on lost pages."""
-        survey = yield self._store.backend.survey()
+        survey = yield self._store.backend.survey(None, 0)
         damaged = [Finding(*fields) for fields in survey.lost]
         checkpoints = writes = place = 0
         while place < len(survey):

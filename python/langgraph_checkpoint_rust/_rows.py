@@ -49,6 +49,8 @@ ThreadProgress: TypeAlias = tuple[int | None, str | None, str | None, ThreadStat
 """`(step, source, run_id, status, next nodes in JSON)`."""
 ThreadNotes: TypeAlias = tuple[str | None, str | None, bool, bool]
 """`(title, metadata in JSON, archived, pinned)`."""
+Notes: TypeAlias = tuple[str | None, str | None, bool, bool, int | None, int | None]
+"""`(title, metadata in JSON, archived, pinned, time to live, until when it lives at least)`, times in ms."""
 ThreadFigures: TypeAlias = tuple[tuple[int, str], tuple[int, int, int, int], ThreadProgress, ThreadNotes]
 """`((number, thread_id), (created, updated, checkpoints, bytes), progress, notes)`, times in milliseconds."""
 ChannelEntry: TypeAlias = tuple[str, str, TypedData | list[StoredWrite]]

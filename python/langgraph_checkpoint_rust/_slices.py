@@ -16,13 +16,15 @@ def deleted(
 ) -> Steps[tuple[int, int, int]]:
     """Deletes a thread to its end; the checkpoints, writes and chunks that went."""
     total: tuple[int, int, int]
-    rest, total = yield backend.delete_thread(thread_id, overwrite)
+    rest, total, _ = yield backend.delete_threads([thread_id], overwrite)
     while rest is not None:
         # Behind a marker the thread is gone: by its id a new one might be deleted.
         call = (
-            backend.delete_thread(thread_id, overwrite) if rest == "unmarked" else backend.finish_deletions()
+            backend.delete_threads([thread_id], overwrite)
+            if rest == "unmarked"
+            else backend.finish_deletions()
         )
-        rest, more = yield call
+        rest, more, _ = yield call
         total = (total[0] + more[0], total[1] + more[1], total[2] + more[2])
     return total
 
@@ -31,7 +33,7 @@ def finish_deletions(backend: SqliteBackend) -> Steps[None]:
     """Goes on with all deletions that were interrupted."""
     rest = "marked"
     while rest is not None:
-        rest, _ = yield backend.finish_deletions()
+        rest, _, _ = yield backend.finish_deletions()
 
 
 def storing(backend: SqliteBackend, verb: Any, *arguments: Any) -> Steps[None]:
@@ -51,4 +53,13 @@ def transferred(
         checkpoints += sum(row[2] is not None for row in rows)
         writes += sum(len(row[3]) for row in rows)
         rows, after = yield source.read_thread(source_id, after)
+    if checkpoints + writes:
+        yield from noted(source, source_id, target, target_id)
     return TransferReport(int(checkpoints + writes > 0), checkpoints, writes)
+
+
+def noted(source: SqliteBackend, source_id: str, target: SqliteBackend, target_id: str) -> Steps[None]:
+    """Takes over what users said of a thread: all of it, since it is the same thread in another place."""
+    notes = yield source.read_notes(source_id)
+    if any(notes):
+        yield target.write_notes(target_id, notes)

@@ -73,6 +73,9 @@ class ThreadVerbs(DeletionVerbs):
     ) -> None:
         """Copies the checkpoints and writes of a thread, or of a part of it; ids and parents stay the same.
 
+        The copy gets the title and the metadata of its source, unless it has its own. It is not pinned, not
+        archived, and lives by the saver's default: those were said of the other thread.
+
         Args:
             source_thread_id: The thread to copy. An unknown one is no error.
             target_thread_id: The thread to copy to.

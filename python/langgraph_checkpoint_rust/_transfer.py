@@ -20,7 +20,7 @@ from langgraph_checkpoint_rust import _metadata, _serialize
 from langgraph_checkpoint_rust._config import texts
 from langgraph_checkpoint_rust._core import SqliteBackend
 from langgraph_checkpoint_rust._saver import Saver
-from langgraph_checkpoint_rust._slices import deleted, storing, transferred
+from langgraph_checkpoint_rust._slices import deleted, noted, storing, transferred
 from langgraph_checkpoint_rust._tuples import config_of
 from langgraph_checkpoint_rust.reports import TransferReport
 
@@ -53,7 +53,8 @@ class TransferVerbs(Saver):
         """Writes a thread to a file of its own: for a bug report, or to move it.
 
         The file is a database in the format of `langgraph-checkpoint-sqlite`: any saver opens it.
-        Nothing is decoded. A thread that is being written is exported as it is met, page by page.
+        Nothing is decoded. A thread that is being written is exported as it is met, page by page. Its title,
+        metadata, pin, time to live and whether it is archived go with it.
 
         Args:
             thread_id: The thread.
@@ -98,7 +99,7 @@ class TransferVerbs(Saver):
         """Stores the thread of a file that `export_thread` made, or of any database with one thread.
 
         Old checkpoints come before new ones, so that whatever a reader meets meanwhile is whole. If it
-        fails, what was imported is removed.
+        fails, what was imported is removed. What users said of the thread comes with it, its title for one.
 
         Args:
             path: The file.
@@ -188,7 +189,8 @@ class TransferVerbs(Saver):
         Old checkpoints come before new ones and writes before their checkpoint, so that whatever a
         reader meets meanwhile is whole. It may be interrupted and repeated: what is there already with
         the same content is not written again. What a saver does not tell is not copied: the paths
-        of tasks (the order of writes is kept), and writes whose checkpoint is not stored.
+        of tasks (the order of writes is kept), and writes whose checkpoint is not stored. From a saver of
+        this package come also the threads' titles, metadata, pins, times to live, and which are archived.
 
         Args:
             other_saver: The saver to copy from; a saver that is async only needs `acopy_from`.
@@ -218,6 +220,7 @@ class TransferVerbs(Saver):
         for key in keys:
             stored = other_saver.get_tuple(config_of(*key))
             copied.add(self._run(self._copy_tuple(key, stored), "copy_from"))
+        self._run_part(self._copy_notes(other_saver, keys))
         return copied.report()
 
     async def acopy_from(
@@ -237,6 +240,7 @@ class TransferVerbs(Saver):
         for key in keys:
             stored = await other_saver.aget_tuple(config_of(*key))
             copied.add(await self._arun(self._copy_tuple(key, stored), "copy_from"))
+        await self._arun_part(self._copy_notes(other_saver, keys))
         return copied.report()
 
     def _copy_tuple(self, key: Key, stored: CheckpointTuple | None) -> Steps[tuple[int, bool] | None]:
@@ -260,6 +264,13 @@ class TransferVerbs(Saver):
         row: ThreadRow = (checkpoint_ns, checkpoint_id, checkpoint, writes)
         yield from storing(self._store.backend, self._store.backend.write_thread, thread_id, [row])
         return len(writes), False
+
+    def _copy_notes(self, other_saver: BaseCheckpointSaver[Any], keys: list[Key]) -> Steps[None]:
+        """Takes over what users said of the threads, which only savers of this package know."""
+        if isinstance(other_saver, Saver):
+            source, target = other_saver._store.backend, self._store.backend  # noqa: SLF001 - the same class
+            for thread_id in dict.fromkeys(key[0] for key in keys):
+                yield from noted(source, thread_id, target, thread_id)
 
     def _placed(self, writes: Iterable[tuple[str, str, Any]]) -> Iterator[PlacedWrite]:
         """Writes with places that keep their order: by path, then task, then index."""

@@ -19,6 +19,8 @@ pub enum Rest {
 pub struct Deleted {
     /// What is left.
     pub rest: Rest,
+    /// Threads that no reader sees any more.
+    pub threads: u64,
     /// Checkpoints.
     pub checkpoints: u64,
     /// Writes.
@@ -77,6 +79,21 @@ pub struct Survey {
     /// What is known to have been there.
     pub lost: Vec<Finding>,
     /// Places in the tables where pages could not be read.
+    pub gaps: u64,
+    /// Rows that an index names and that could not be found: of a checkpoint, or of a write.
+    pub missing: Vec<(bool, i64, CheckpointKey)>,
+}
+
+/// What was read of a file that the database itself cannot read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carved {
+    /// Pages looked at.
+    pub done: u64,
+    /// Pages of the file.
+    pub total: u64,
+    /// Rows found.
+    pub rows: u64,
+    /// Pages that are damaged: nothing tells what they are there for.
     pub gaps: u64,
 }
 

@@ -37,6 +37,23 @@ pub struct Thread {
     pub pinned: bool,
 }
 
+/// What users said of a thread. Times are milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Its name.
+    pub title: Option<String>,
+    /// JSON.
+    pub metadata: Option<String>,
+    /// Whether listings leave it out.
+    pub archived: bool,
+    /// Whether it is kept whatever the retention says.
+    pub pinned: bool,
+    /// Its own time to live.
+    pub ttl: Option<i64>,
+    /// Until when it lives at least, since 1970.
+    pub expires: Option<i64>,
+}
+
 /// The order of a listing of threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ThreadOrder {

@@ -36,7 +36,8 @@ pub(super) fn deleting(pending: Pending<Deleted>) -> PyCall {
             Rest::Unmarked => Some("unmarked"),
             Rest::Marked => Some("marked"),
         };
-        object(py, (rest, (deleted.checkpoints, deleted.writes, deleted.chunks)))
+        let counts = (deleted.checkpoints, deleted.writes, deleted.chunks);
+        object(py, (rest, counts, deleted.threads))
     })
 }
 

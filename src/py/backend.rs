@@ -1,6 +1,5 @@
 //! `_core.SqliteBackend`: one method a verb. Each extracts its arguments and returns a call.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,7 +18,9 @@ use super::objects::{PyGarbage, PyRemoval, PyShapeBook};
 use super::retention::{PolicyArgument, PyRetentionRun};
 use super::settings::PySettings;
 use super::stats::stats_dict;
-use super::threads::{CursorArgument, ThreadFilterArgument, thread_cursor, thread_filter};
+use super::threads::{
+    CursorArgument, NotesArgument, ThreadFilterArgument, thread_cursor, thread_filter, thread_notes,
+};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -161,8 +162,8 @@ impl PySqliteBackend {
         }))
     }
 
-    fn delete_thread(&self, thread_id: String, overwrite: bool) -> PyResult<PyCall> {
-        Ok(deleting(self.verbs()?.delete_thread(thread_id, overwrite)))
+    fn delete_threads(&self, thread_ids: Vec<String>, overwrite: bool) -> PyResult<PyCall> {
+        Ok(deleting(self.verbs()?.delete_threads(thread_ids, overwrite)))
     }
 
     fn finish_deletions(&self) -> PyResult<PyCall> {
@@ -332,22 +333,7 @@ impl PySqliteBackend {
     fn storage(&self, thread_id: Option<String>) -> PyResult<PyCall> {
         let threads = thread_id.map_or_else(ThreadRange::default, ThreadRange::one);
         Ok(PyCall::new(self.verbs()?.storage(threads), |py, storage| {
-            let storage = storage?;
-            let channels: BTreeMap<_, _> = storage
-                .channels
-                .into_iter()
-                .map(|(channel, cost)| {
-                    let figures = (
-                        cost.live_bytes,
-                        cost.logical_bytes,
-                        cost.stored_bytes,
-                        cost.chunks,
-                    );
-                    (channel, figures)
-                })
-                .collect();
-            let rows = (storage.checkpoints, storage.writes);
-            object(py, (rows, storage.metadata_bytes, storage.write_bytes, channels))
+            object(py, &storage?)
         }))
     }
 
@@ -477,8 +463,9 @@ impl PySqliteBackend {
         }))
     }
 
-    fn survey(&self) -> PyResult<PyCall> {
-        Ok(PyCall::new(self.verbs()?.survey(), |py, survey| {
+    fn survey(&self, before: Option<&PySurvey>, gaps: u64) -> PyResult<PyCall> {
+        let before = before.map(|survey| Arc::clone(&survey.0));
+        Ok(PyCall::new(self.verbs()?.survey(before, gaps), |py, survey| {
             object(py, PySurvey(Arc::new(survey?)))
         }))
     }
@@ -507,6 +494,17 @@ impl PySqliteBackend {
         let rows: Vec<_> = rows.into_iter().map(|row| encoded_row(&thread_id, row)).collect();
         let size = rows.iter().map(EncodedRow::size).sum();
         Ok(stored(self.verbs()?.write_thread(rows), size))
+    }
+
+    fn read_notes(&self, thread_id: String) -> PyResult<PyCall> {
+        Ok(PyCall::new(self.verbs()?.read_notes(thread_id), |py, notes| {
+            object(py, &notes?)
+        }))
+    }
+
+    fn write_notes(&self, thread_id: String, notes: NotesArgument) -> PyResult<PyCall> {
+        let notes = thread_notes(notes);
+        Ok(acknowledged(self.verbs()?.write_notes(thread_id, notes)))
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

@@ -1,5 +1,6 @@
 //! `_core.Copying`, a backup or a restore under way, and what the verbs on whole files answer.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
@@ -8,8 +9,8 @@ use pyo3::types::PyTuple;
 use super::call::PyCall;
 use super::convert::{TypedArgument, key_tuple, typed_value};
 use crate::model::{
-    Blob, CheckpointKey, EncodedCheckpoint, EncodedRow, EncodedWrite, EncodedWrites, Finding, OnConflict,
-    Pages, Payload, PlacedWrite, Salvaged, Survey, ThreadPage, ThreadRow, Verified,
+    Blob, Carved, CheckpointKey, EncodedCheckpoint, EncodedRow, EncodedWrite, EncodedWrites, Finding,
+    OnConflict, Pages, Payload, PlacedWrite, Salvaged, Survey, ThreadPage, ThreadRow, Verified,
 };
 use crate::stepwise::{Step, Stepwise};
 
@@ -26,6 +27,36 @@ impl PyCopying {
                 Step::Done(pages) => (true, pages),
             };
             let answer = (over, pages.done, pages.total, pages.page_size);
+            Ok(answer.into_pyobject(py)?.into_any().unbind())
+        })
+    }
+
+    fn abandon(&self) -> PyCall {
+        PyCall::new(self.0.abandon(), |py, done| {
+            done?;
+            Ok(py.None())
+        })
+    }
+}
+
+/// The reading of a file that SQLite cannot open.
+#[pyclass(name = "Carving", module = "langgraph_checkpoint_rust._core", frozen)]
+pub(super) struct PyCarving(Stepwise<Carved>);
+
+#[pymethods]
+impl PyCarving {
+    #[new]
+    fn new(source: PathBuf, target: PathBuf) -> PyResult<Self> {
+        Ok(Self(crate::sqlite::carve(source, target)?))
+    }
+
+    fn step(&self) -> PyCall {
+        PyCall::new(self.0.step(), |py, step| {
+            let (over, carved) = match step? {
+                Step::More(carved) => (false, carved),
+                Step::Done(carved) => (true, carved),
+            };
+            let answer = (over, carved.done, carved.total, carved.rows, carved.gaps);
             Ok(answer.into_pyobject(py)?.into_any().unbind())
         })
     }

@@ -30,7 +30,7 @@ mod _core {
     #[pymodule_export]
     use super::channel::PyChannel;
     #[pymodule_export]
-    use super::copying::{PyCopying, PySurvey};
+    use super::copying::{PyCarving, PyCopying, PySurvey};
     #[pymodule_export]
     use super::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
     #[pymodule_export]

@@ -1,12 +1,14 @@
-//! `stats()`: the figures as dicts.
+//! `stats()`: the figures as dicts, and what the stored state costs.
+
+use std::collections::BTreeMap;
 
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use super::answers::object;
-use crate::model::Stats;
+use crate::model::{Stats, Storage};
 use crate::sqlite::lock_guard;
 
 pub(super) fn stats_dict<'py>(py: Python<'py>, stats: Stats) -> PyResult<Bound<'py, PyDict>> {
@@ -115,5 +117,29 @@ fn guard_status() -> &'static str {
         lock_guard::Status::Disabled => "disabled",
         lock_guard::Status::Undecided => "undecided",
         lock_guard::Status::Unsupported(reason) => reason,
+    }
+}
+
+impl<'py> IntoPyObject<'py> for &Storage {
+    type Target = PyTuple;
+    type Output = Bound<'py, PyTuple>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
+        let channels: BTreeMap<&str, _> = self
+            .channels
+            .iter()
+            .map(|(channel, cost)| {
+                let figures = (
+                    cost.live_bytes,
+                    cost.logical_bytes,
+                    cost.stored_bytes,
+                    cost.chunks,
+                );
+                (channel.as_str(), figures)
+            })
+            .collect();
+        let rows = (self.checkpoints, self.writes);
+        (rows, self.metadata_bytes, self.write_bytes, channels).into_pyobject(py)
     }
 }

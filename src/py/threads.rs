@@ -6,7 +6,7 @@ use pyo3::types::PyTuple;
 use super::convert::{ConditionArgument, metadata_filter};
 use crate::error::{Error, Result};
 use crate::model::{
-    ChannelStored, HistoryPage, Thread, ThreadCursor, ThreadFilter, ThreadOrder, ThreadRange,
+    ChannelStored, HistoryPage, Notes, Thread, ThreadCursor, ThreadFilter, ThreadOrder, ThreadRange,
 };
 
 /// `(status, archived, conditions, order)`.
@@ -63,6 +63,45 @@ impl<'py> IntoPyObject<'py> for &Thread {
             self.pinned,
         );
         (place, figures, progress, notes).into_pyobject(py)
+    }
+}
+
+/// `(title, metadata, archived, pinned, ttl, expires)`.
+pub(super) type NotesArgument = (
+    Option<String>,
+    Option<String>,
+    bool,
+    bool,
+    Option<i64>,
+    Option<i64>,
+);
+
+pub(super) fn thread_notes((title, metadata, archived, pinned, ttl, expires): NotesArgument) -> Notes {
+    Notes {
+        title,
+        metadata,
+        archived,
+        pinned,
+        ttl,
+        expires,
+    }
+}
+
+impl<'py> IntoPyObject<'py> for &Notes {
+    type Target = PyTuple;
+    type Output = Bound<'py, PyTuple>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
+        (
+            self.title.as_deref(),
+            self.metadata.as_deref(),
+            self.archived,
+            self.pinned,
+            self.ttl,
+            self.expires,
+        )
+            .into_pyobject(py)
     }
 }
 

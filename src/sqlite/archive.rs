@@ -7,12 +7,13 @@ use std::sync::Arc;
 use super::SqliteBackend;
 use super::engine::Engine;
 use super::manager::Location;
+use super::notes;
 use super::read_thread;
 use super::settings::FormatChoice;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
-    Blob, EncodedCheckpoint, EncodedRow, EncodedWrite, EncodedWrites, OnConflict, Payload, ThreadPage,
+    Blob, EncodedCheckpoint, EncodedRow, EncodedWrite, EncodedWrites, Notes, OnConflict, Payload, ThreadPage,
     ThreadRow, TypedValue,
 };
 
@@ -51,6 +52,7 @@ impl Archive {
                 .wait()?;
             after = next;
         }
+        self.add_notes(source, thread_id)?;
         let mut after = None;
         while !copied.is_empty() {
             let ThreadPage { rows, next } = read_page(&self.0.engine, thread_id, after)?;
@@ -69,6 +71,22 @@ impl Archive {
             after = next;
         }
         Ok(())
+    }
+
+    /// What was said of the thread, but for its time to live: that is over.
+    fn add_notes(&self, source: &Arc<Engine>, thread_id: &str) -> Result<()> {
+        let name = thread_id.to_owned();
+        let notes = source
+            .read(Notes::default, move |transaction| {
+                notes::read_notes(transaction, &name)
+            })
+            .wait()?;
+        let notes = Notes {
+            ttl: None,
+            expires: None,
+            ..notes
+        };
+        self.0.write_notes(thread_id.to_owned(), notes).wait()
     }
 }
 

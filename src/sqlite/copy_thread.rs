@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::delete_thread::{Deletion, delete_in};
 use super::deletions;
+use super::notes;
 use super::read_thread::is_stored;
 use super::rebind::{self, Mover};
 use super::slice::Slice;
@@ -105,6 +106,7 @@ pub(super) fn copy_thread(
     if mover.is_some() {
         threads::recount(connection, target, Times::Now)?;
     }
+    notes::copy_notes(connection, source, target)?;
     Ok(None)
 }
 

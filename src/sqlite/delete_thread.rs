@@ -1,4 +1,4 @@
-//! `delete_thread`: checkpoints, writes, runs and chunks. What one slice cannot delete goes behind a
+//! `delete_threads`: checkpoints, writes, runs and chunks. What one slice cannot delete goes behind a
 //! marker in a compact file (`deletions.rs`); an interop file may not have one: there the oldest
 //! checkpoints go first and the root namespace last, so that until the end the latest state is whole.
 
@@ -22,22 +22,29 @@ pub(super) struct Deletion {
     pub(super) bury: bool,
 }
 
-/// Deletes a slice of a thread.
-pub(super) fn delete_thread(
+/// Deletes threads, as many as a slice can.
+pub(super) fn delete_threads(
     transaction: &WriteTransaction<'_>,
-    thread_id: &str,
+    thread_ids: &[String],
     deletion: Deletion,
 ) -> Result<Deleted> {
     let slice = Slice::begin();
     let mut deleted = Deleted::default();
-    delete_in(transaction, thread_id, deletion, &slice, &mut deleted)?;
-    if transaction.format.get() != Format::Interop && deleted.rest == Rest::None {
-        go_on(transaction, &slice, &mut deleted)?;
+    for thread_id in thread_ids {
+        delete_in(transaction, thread_id, deletion, &slice, &mut deleted)?;
+        if deleted.rest == Rest::Unmarked {
+            return Ok(deleted);
+        }
+        deleted.threads += 1;
+        if deleted.rest == Rest::Marked || slice.is_over() {
+            return Ok(deleted);
+        }
     }
+    go_on(transaction, &slice, &mut deleted)?;
     Ok(deleted)
 }
 
-/// The same inside another verb's slice.
+/// One thread, inside another verb's slice.
 pub(super) fn delete_in(
     transaction: &WriteTransaction<'_>,
     thread_id: &str,

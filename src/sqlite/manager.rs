@@ -116,6 +116,15 @@ pub(super) fn open_target(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Opens a database that goes again: nothing of it is synced.
+pub(super) fn open_scratch(path: &Path) -> Result<Connection> {
+    let connection = open_target(path)?;
+    connection.pragma_update(None, "synchronous", false)?;
+    connection.pragma_update_and_check(None, "journal_mode", "MEMORY", |_| Ok(()))?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    Ok(connection)
+}
+
 /// Opens a backup to read it, for a restore of `database`.
 pub(super) fn open_source(database: &Path, path: &Path, settings: &Settings) -> Result<Reader> {
     decide_guard(database, settings)?;

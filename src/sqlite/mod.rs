@@ -4,6 +4,7 @@ mod admission;
 mod alone;
 mod archive;
 mod backup;
+mod carve;
 mod checkpointer;
 mod chunks;
 mod clock;
@@ -28,6 +29,7 @@ mod list;
 mod list_threads;
 pub mod lock_guard;
 mod manager;
+mod notes;
 mod pool;
 mod prepared;
 mod prune;
@@ -74,11 +76,11 @@ use std::sync::Arc;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::model::{
-    ChannelHistory, CheckpointKey, Conversion, CopyProgress, Deleted, DeltaHistory, EncodedCheckpoint,
-    EncodedRow, EncodedWrites, Format, Garbage, HistoryPage, Keep, Leased, ListFilter, OnExisting, Opened,
-    Page, Pages, Removal, Repaired, Salvaged, Scrubbed, Selection, Stats, Storage, StoredTuple, StoredWrite,
-    Survey, SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage, ThreadRange, Vacuumed,
-    Verified,
+    Carved, ChannelHistory, CheckpointKey, Conversion, CopyProgress, Deleted, DeltaHistory,
+    EncodedCheckpoint, EncodedRow, EncodedWrites, Format, Garbage, HistoryPage, Keep, Leased, ListFilter,
+    Notes, OnExisting, Opened, Page, Pages, Removal, Repaired, Salvaged, Scrubbed, Selection, Stats, Storage,
+    StoredTuple, StoredWrite, Survey, SweepProgress, Swept, Thread, ThreadCursor, ThreadFilter, ThreadPage,
+    ThreadRange, Vacuumed, Verified,
 };
 use crate::pending::Pending;
 use crate::retention::{Policy, Run, Term};
@@ -119,6 +121,11 @@ impl Drop for SqliteBackend {
 /// How the bundled SQLite was built: its version number and its compile options.
 pub fn library() -> Result<(i32, Vec<String>)> {
     Ok((rusqlite::version_number(), manager::compile_options()?))
+}
+
+/// Reads the rows of a file that SQLite cannot open into a new one.
+pub fn carve(source: PathBuf, target: PathBuf) -> Result<Stepwise<Carved>> {
+    carve::carve(source, target)
 }
 
 impl Backend for SqliteBackend {
@@ -247,10 +254,10 @@ impl Backend for SqliteBackend {
         )
     }
 
-    fn delete_thread(&self, thread_id: String, overwrite: bool) -> Pending<Deleted> {
+    fn delete_threads(&self, thread_ids: Vec<String>, overwrite: bool) -> Pending<Deleted> {
         let bury = self.engine.settings().on_deleted_thread == OnDeletedThread::Raise;
         self.engine.write(0, move |transaction| {
-            delete_thread::delete_thread(transaction, &thread_id, Deletion { overwrite, bury })
+            delete_thread::delete_threads(transaction, &thread_ids, Deletion { overwrite, bury })
         })
     }
 
@@ -470,6 +477,21 @@ impl Backend for SqliteBackend {
         })
     }
 
+    fn read_notes(&self, thread_id: String) -> Pending<Notes> {
+        self.engine.read(Notes::default, move |transaction| {
+            notes::read_notes(transaction, &thread_id)
+        })
+    }
+
+    fn write_notes(&self, thread_id: String, notes: Notes) -> Pending<()> {
+        if notes.ttl.is_some() {
+            self.engine.household.set_mortal();
+        }
+        self.engine.write(0, move |transaction| {
+            notes::write_notes(transaction, &thread_id, &notes)
+        })
+    }
+
     fn archive_thread(&self, thread_id: String) -> Pending<()> {
         self.engine.write(0, move |transaction| {
             set_thread::set_archived(transaction, &thread_id, true)
@@ -507,8 +529,10 @@ impl Backend for SqliteBackend {
             .write(0, move |transaction| repair::repair(transaction, &keys))
     }
 
-    fn survey(&self) -> Pending<Survey> {
-        self.engine.read(Survey::default, salvage::survey)
+    fn survey(&self, before: Option<Arc<Survey>>, gaps: u64) -> Pending<Survey> {
+        self.engine.read(Survey::default, move |transaction| {
+            salvage::survey(transaction, before.as_deref(), gaps)
+        })
     }
 
     fn salvage(&self, survey: Arc<Survey>, from: usize) -> Pending<Salvaged> {

@@ -29,11 +29,19 @@ const PAGE_BYTES: usize = 8 << 20;
 /// The key of a write: its task and its place come last, and are empty for a checkpoint.
 type FullKey = (CheckpointKey, String, i64);
 
-pub(super) fn survey(transaction: &ReadTransaction<'_>) -> Result<Survey> {
+/// `before` is what was found of the file that this one was carved from, and `gaps` are the pages that could not be read
+/// then.
+pub(super) fn survey(
+    transaction: &ReadTransaction<'_>,
+    before: Option<&Survey>,
+    gaps: u64,
+) -> Result<Survey> {
     let connection = transaction.connection;
-    let mut survey = Survey::default();
+    let mut survey = Survey {
+        gaps,
+        ..Survey::default()
+    };
     let mut places: BTreeMap<CheckpointKey, RowPlace> = BTreeMap::new();
-    let mut lost: BTreeMap<CheckpointKey, String> = BTreeMap::new();
     let checkpoints = (sql::CHECKPOINTS_BY_KEY, sql::CHECKPOINTS_BY_KEY_BACK);
     let writes = (sql::WRITES_BY_KEY, sql::WRITES_BY_KEY_BACK);
     for (is_write, by_rowid, by_key) in [
@@ -46,13 +54,16 @@ pub(super) fn survey(transaction: &ReadTransaction<'_>) -> Result<Survey> {
         found.sort_unstable_by(|left, right| left.1.cmp(&right.1));
         let mut indexed = Vec::new();
         walk_keys(connection, by_key, &found, &mut indexed)?;
-        for (rowid, (key, ..)) in indexed {
-            if !known.contains(&rowid) {
-                let what = if is_write { "a write" } else { "the checkpoint" };
-                lost.entry(key)
-                    .or_insert_with(|| format!("{what} is on a page that cannot be read"));
-            }
-        }
+        let named = indexed
+            .into_iter()
+            .map(|(rowid, (key, ..))| (is_write, rowid, key));
+        let named_before = before
+            .into_iter()
+            .flat_map(|before| before.missing.iter().cloned());
+        let missing = named
+            .chain(named_before.filter(|(of_write, ..)| *of_write == is_write))
+            .filter(|(_, rowid, key)| !known.contains(rowid) && !transaction.hides(&key.thread_id));
+        survey.missing.extend(missing);
         for (rowid, (key, ..)) in found {
             let place = places.entry(key).or_default();
             if is_write {
@@ -66,10 +77,17 @@ pub(super) fn survey(transaction: &ReadTransaction<'_>) -> Result<Survey> {
         .into_iter()
         .filter(|(key, _)| !transaction.hides(&key.thread_id))
         .collect();
+    let mut lost: BTreeMap<&CheckpointKey, &str> = BTreeMap::new();
+    for (is_write, _, key) in &survey.missing {
+        lost.entry(key)
+            .or_insert(if *is_write { "a write" } else { "the checkpoint" });
+    }
     survey.lost = lost
         .into_iter()
-        .filter(|(key, _)| !transaction.hides(&key.thread_id))
-        .map(|(key, detail)| Finding { key, detail })
+        .map(|(key, what)| Finding {
+            key: key.clone(),
+            detail: format!("{what} is on a page that cannot be read"),
+        })
         .collect();
     Ok(survey)
 }

@@ -108,6 +108,20 @@ pub(crate) const SET_TITLE: &str = "UPDATE checkpoint_threads SET title = ?2 WHE
 pub(crate) const SET_METADATA: &str = "UPDATE checkpoint_threads SET metadata = ?2 WHERE thread_no = ?1";
 pub(crate) const SET_ARCHIVED: &str = "UPDATE checkpoint_threads SET archived = ?2 WHERE thread_no = ?1";
 
+/// What users said of a thread.
+pub(crate) const READ_NOTES: &str = "
+SELECT title, metadata, archived, pinned, ttl, expires FROM checkpoint_threads WHERE thread_id = ?1";
+pub(crate) const WRITE_NOTES: &str = "
+UPDATE checkpoint_threads SET title = ifnull(?2, title), metadata = ifnull(?3, metadata),
+    archived = max(archived, ?4), pinned = max(pinned, ?5), ttl = ifnull(?6, ttl), expires = ifnull(?7, expires)
+WHERE thread_no = ?1";
+pub(crate) const IS_NAMED: &str = "
+SELECT 1 FROM checkpoint_threads WHERE thread_id = ?1 AND (title IS NOT NULL OR metadata IS NOT NULL)";
+pub(crate) const COPY_NOTES: &str = "
+UPDATE checkpoint_threads AS target
+SET title = ifnull(target.title, source.title), metadata = ifnull(target.metadata, source.metadata)
+FROM checkpoint_threads AS source WHERE source.thread_id = ?1 AND target.thread_id = ?2";
+
 /// The columns of a listed thread, in the order of `Thread`.
 macro_rules! columns {
     () => {
