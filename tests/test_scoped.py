@@ -137,6 +137,7 @@ WHOLE_FILE: dict[str, Callable[[Any, Path], Any]] = {
     "backup": lambda s, tmp: s.backup(tmp / "b.db"),
     "close": lambda s, _: s.close(),
     "compact": lambda s, _: s.compact(),
+    "optimize": lambda s, _: s.optimize(),
     "downgrade": lambda s, _: s.downgrade(),
     "end_fallback": lambda s, _: s.end_fallback(),
     "repair": lambda s, _: s.repair(),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 from langgraph_checkpoint_rust._maintenance import MaintenanceVerbs
 from langgraph_checkpoint_rust._slices import finish_deletions
 from langgraph_checkpoint_rust._threads import ThreadVerbs
-from langgraph_checkpoint_rust.errors import DiskFullError
+from langgraph_checkpoint_rust.errors import DatabaseBusyError, DiskFullError
 from langgraph_checkpoint_rust.reports import ConversionReport, OptimizeReport
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
         Raises:
             DiskFullError: If the backup and twice the file do not fit on the disk. Nothing was changed.
             FileExistsError: If there is something at `backup`.
-            DatabaseBusyError: If another writer held the file for `busy_timeout`.
+            DatabaseBusyError: If another writer held the file for `busy_timeout`. Before the first slice that
+                leaves all as it was, without a backup.
 
         Example:
             >>> from langgraph_checkpoint_rust import RustSqliteSaver
@@ -141,7 +142,7 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
             format_ = yield self._store.backend.format()
             if format_ == ("interop" if verb == "upgrade" else "compact") and not self._store.in_memory:
                 now = datetime.now(timezone.utc)
-                copy = Path(f"{self._store.path}.before-{verb}-{now:%Y%m%dT%H%M%SZ}.db")
+                copy = Path(f"{self._store.path}.before-{verb}-{now:%Y%m%dT%H%M%S.%fZ}.db")
         elif backup:
             copy = Path(backup)
         self._check_space(copy)
@@ -158,7 +159,13 @@ class FormatVerbs(MaintenanceVerbs, ThreadVerbs):
         total = yield self._store.backend.count_rows()
         done = None
         while True:
-            done = yield self._store.backend.convert(target, done)
+            try:
+                done = yield self._store.backend.convert(target, done)
+            except DatabaseBusyError:
+                if done is None and backup is not None:
+                    # Nothing was changed, and the next call makes a backup of what is there then.
+                    backup.unlink()
+                raise
             if progress is not None:
                 progress(total if done is None else min(done[2], total), total)
             if done is None:
