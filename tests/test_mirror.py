@@ -355,6 +355,38 @@ def test_closing_waits_for_the_queue_but_not_for_ever(
     gate.open.set()
 
 
+def test_closing_does_not_wait_for_a_mirror_that_is_locked(
+    mirror_path: Path, make_saver: Callable[..., RustSqliteSaver]
+) -> None:
+    saver = make_saver(busy_timeout=1000, mirror=MirrorPolicy(mirror_path, close_timeout=0.1))
+    put_chain(saver, 1, "a")
+    assert saver.mirror_flush(30)
+    worker = saver._store.mirror._worker  # type: ignore[union-attr]
+    assert worker is not None
+    with Lock(mirror_path, "BEGIN IMMEDIATE"):
+        put_chain(saver, 3, "b")
+        saver.close()
+        assert worker.is_alive()
+    worker.join(30)
+    assert not worker.is_alive()
+
+
+def test_a_verb_does_not_fail_where_no_thread_can_be_started(
+    make_saver: Callable[..., RustSqliteSaver], mirror_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    saver = make_saver(mirror=mirror_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        put_chain(saver, 2, "a")
+    assert figures(saver).entries == 2
+    put_chain(saver, 1, "b")
+    assert saver.mirror_flush(30)
+    assert figures(saver).applied == 3
+
+
 def test_a_saver_that_is_dropped_leaves_nothing_behind(path: Path, mirror_path: Path) -> None:
     saver = RustSqliteSaver(path, mirror=mirror_path)
     put_chain(saver, 3, "a")

@@ -135,9 +135,16 @@ class Mirror:
 
     def _work(self) -> None:
         """Starts the thread, which ends with the process: `close` waits for it, nothing else."""
-        if self._worker is None or not self._worker.is_alive():
-            self._worker = threading.Thread(target=self._serve, name="checkpoint mirror", daemon=True)
-            self._worker.start()
+        if self._worker is not None and self._worker.is_alive():
+            return
+        worker = threading.Thread(target=self._serve, name="checkpoint mirror", daemon=True)
+        try:
+            worker.start()
+        except RuntimeError:
+            # No more threads, or the interpreter is going down. The verb has stored what it had to: the next
+            # one tries again, and `close` tells what is left.
+            return
+        self._worker = worker
 
     def _serve(self) -> None:
         while (entry := self._next()) is not None:
@@ -226,10 +233,11 @@ class Mirror:
         with self._changed:
             self._abandoned = True
             left = len(self._queue)
-            self._worker = None
         if left:
             _logger.error("%d writes were not mirrored before the saver was closed", left)
-        self._target.close()
+        if worker is None or not worker.is_alive():
+            # Else the target is in a call that nobody waits for any more; it goes with the thread.
+            self._target.close()
 
     def end(self) -> None:
         """Lets the thread end once the queue is empty, and waits for nothing."""
