@@ -77,7 +77,7 @@ bench-quick: BENCH_OPTIONS := --quick --output target/benchmarks-quick
 bench-quick: bench ## The same with small sizes, within 2 minutes: whether it runs, no figures to cite
 
 bench-engine: ## Measures the engine beside its floor, without an interpreter
-	cargo bench --locked --no-default-features
+	cargo bench --locked --no-default-features --benches
 
 wheel: $(VENV)/.ready ## Builds the wheel into dist/
 	rm -rf dist
