@@ -83,6 +83,11 @@ impl Scope {
     }
 }
 
+/// A tenant's thread as the whole store names it.
+pub fn stored_thread_id(tenant: &str, thread_id: &str) -> String {
+    Scope::of(tenant).inward(thread_id)
+}
+
 /// The tenant in letters, digits and `-._~`; any other byte as `%` and two digits.
 fn escaped(tenant: &str) -> String {
     let escape = |byte: u8| {

@@ -19,7 +19,12 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 
-from langgraph_checkpoint_rust import AsyncRustSqliteSaver, RetentionPolicy, RustSqliteSaver
+from langgraph_checkpoint_rust import (
+    AsyncRustSqliteSaver,
+    RetentionPolicy,
+    RustSqliteSaver,
+    stored_thread_id,
+)
 from langgraph_checkpoint_rust.errors import (
     ConcurrentWriteError,
     DatabaseCorruptError,
@@ -316,15 +321,15 @@ def test_the_stored_form_is_as_documented(make_saver: Callable[..., RustSqliteSa
     saver = make_saver()
     fill_small(saver.scoped("Acme Ltd/é"), ["42"], "")
     assert query(path, "SELECT thread_id FROM checkpoints") == [("Acme%20Ltd%2F%C3%A9%:42",)]
-    assert [found.config["configurable"]["thread_id"] for found in saver.list(None)] == [
-        "Acme%20Ltd%2F%C3%A9%:42"
-    ]
+    stored = [found.config["configurable"]["thread_id"] for found in saver.list(None)]
+    assert stored == ["Acme%20Ltd%2F%C3%A9%:42"] == [stored_thread_id("Acme Ltd/é", "42")]
 
 
 @pytest.mark.parametrize("tenant", ["", "\ud800", None, 5, b"a"])
 def test_what_is_no_tenant_is_refused(tenant: Any, make_saver: Callable[..., RustSqliteSaver]) -> None:
-    with pytest.raises((TypeError, ValueError), match="tenant must"):
-        make_saver().scoped(tenant)
+    for call in (make_saver().scoped, lambda tenant: stored_thread_id(tenant, "1")):
+        with pytest.raises((TypeError, ValueError), match="tenant must"):
+            call(tenant)
 
 
 def test_verbs_on_a_tenant_need_one(make_saver: Callable[..., RustSqliteSaver], tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from langgraph_checkpoint_rust import (
 )
 from langgraph_checkpoint_rust._core import __version__
 from langgraph_checkpoint_rust._process import aclose_saver, close_saver, get_saver
+from langgraph_checkpoint_rust._tenants import stored_thread_id
 from langgraph_checkpoint_rust.aio import AsyncRustSqliteSaver
 from langgraph_checkpoint_rust.mirror import MirrorPolicy
 from langgraph_checkpoint_rust.retention import RetentionPolicy, TimeToLive
@@ -56,6 +57,7 @@ __all__ = [
     "metrics",
     "recovery",
     "reports",
+    "stored_thread_id",
 ]
 
 _build.check()

@@ -45,11 +45,15 @@ __all__ = [
     "after_fork_in_parent",
     "before_fork",
     "build_info",
+    "stored_thread_id",
 ]
 __version__: str
 
 def build_info() -> tuple[bool, int, list[str]]:
     """How this library was built: `(debug, SQLite version number, SQLite compile options)`."""
+
+def stored_thread_id(tenant: str, thread_id: str) -> str:
+    """A tenant's thread as a store that is not scoped names it."""
 
 @final
 class ShapeBook:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from langgraph_checkpoint_rust import _core
 from langgraph_checkpoint_rust._deletion import DeletionVerbs
 from langgraph_checkpoint_rust._slices import deleted, transferred
 from langgraph_checkpoint_rust._store import TenantStore
@@ -61,14 +62,7 @@ class TenantVerbs(DeletionVerbs, TransferVerbs):
             raise ValueError(
                 f"this saver is scoped to tenant {self.tenant!r} already; scope the one that it was made from"
             )
-        if not isinstance(tenant, str):
-            raise TypeError(f"tenant must be a str, not {type(tenant).__name__}")
-        if not tenant:
-            raise ValueError("tenant must not be empty")
-        try:
-            tenant.encode()
-        except UnicodeEncodeError:
-            raise ValueError("tenant must be text without lone surrogates") from None
+        _check(tenant)
         saver = self.__copy__()
         saver._store = TenantStore(self._store, tenant)  # noqa: SLF001
         return saver
@@ -295,6 +289,42 @@ class TenantVerbs(DeletionVerbs, TransferVerbs):
     def _require_tenant(self, verb: str) -> None:
         if self.tenant is None:
             raise ValueError(f"{verb} is for a saver of one tenant: call it on `saver.scoped(tenant)`")
+
+
+def stored_thread_id(tenant: str, thread_id: str) -> str:
+    """The id under which a saver that is not scoped sees a thread of a tenant.
+
+    For one graph that serves all tenants: its saver is not scoped, and each run is given the stored id.
+
+    Args:
+        tenant: The tenant, as in `scoped`.
+        thread_id: The tenant's own id of the thread.
+
+    Returns:
+        The stored id.
+
+    Raises:
+        TypeError: If the tenant is no str.
+        ValueError: If it is empty or no text.
+
+    Example:
+        >>> from langgraph_checkpoint_rust import stored_thread_id
+        >>> stored_thread_id("Acme Ltd", "42")
+        'Acme%20Ltd%:42'
+    """
+    _check(tenant)
+    return _core.stored_thread_id(tenant, str(thread_id))
+
+
+def _check(tenant: object) -> None:
+    if not isinstance(tenant, str):
+        raise TypeError(f"tenant must be a str, not {type(tenant).__name__}")
+    if not tenant:
+        raise ValueError("tenant must not be empty")
+    try:
+        tenant.encode()
+    except UnicodeEncodeError:
+        raise ValueError("tenant must be text without lone surrogates") from None
 
 
 def _refuse_existing(source: SqliteBackend, target: SqliteBackend) -> Steps[None]:

@@ -47,6 +47,12 @@ mod _core {
         Ok((cfg!(debug_assertions), version, options))
     }
 
+    /// A tenant's thread as a store that is not scoped names it.
+    #[pyfunction]
+    fn stored_thread_id(tenant: &str, thread_id: &str) -> String {
+        crate::scoped::stored_thread_id(tenant, thread_id)
+    }
+
     /// Plants a fault by its name; an empty one plants none.
     #[cfg(feature = "faults")]
     #[pyfunction]

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import Depends
 
+from langgraph_checkpoint_rust import stored_thread_id
 from langgraph_checkpoint_rust.fastapi._lifespan import AnySaver, get_saver
 
 
@@ -47,4 +47,4 @@ def stored_id(tenant: Any, thread_id: str) -> str:
     """A tenant's thread as savers that are not scoped name it: the format of docs/tenants.md."""
     if not isinstance(tenant, str) or not tenant:
         raise ValueError("the tenant's dependency gave no tenant: it must return text, or refuse the request")
-    return f"{quote(tenant, safe='')}%:{thread_id}"
+    return stored_thread_id(tenant, thread_id)
