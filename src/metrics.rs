@@ -10,7 +10,7 @@ const LOG_PER_OCTAVE: u32 = PER_OCTAVE.trailing_zeros();
 const LONGEST: u64 = (1 << 44) - 1;
 const BUCKETS: usize = index(LONGEST) + 1;
 
-/// How long something took, in log-linear buckets: one octave has [`PER_OCTAVE`] of the same width.
+/// How long something took, in log-linear buckets: one octave has `PER_OCTAVE` of the same width.
 #[derive(Debug)]
 pub struct Histogram {
     buckets: Box<[AtomicU64]>,
