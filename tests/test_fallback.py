@@ -85,12 +85,14 @@ def test_it_ends_with_all_of_it_in_the_file(
     saver = make_saver(blocked, fallback="memory")
     stored = put_chain(saver, 3)
     saver.put_writes(stored[-1], [("a", "pending")], "task")
+    saver.set_thread("1", title="a title")
+    saver.pin_thread("3")
     with pytest.raises((DatabaseOpenError, OSError)):
         saver.end_fallback()
     assert saver.is_degraded
     assert len(list(saver.list(config_of()))) == 3
     blocked.parent.unlink()
-    assert saver.end_fallback() == 1
+    assert saver.end_fallback() == 2
     assert not saver.is_degraded
     put_chain(saver, 1, "2")
     saver.close()
@@ -99,7 +101,13 @@ def test_it_ends_with_all_of_it_in_the_file(
     assert found is not None
     assert found.pending_writes == [("task", "a", "pending")]
     assert len(list(other.list(config_of()))) == 3
-    assert other.count_threads() == 2
+    threads = {thread.thread_id: thread for thread in other.list_threads()}
+    assert threads["1"].title == "a title"
+    assert threads["2"].title is None
+    other.put(config_of("3"), checkpoint_of(1), {}, {})
+    pinned = other.get_thread("3")
+    assert pinned is not None
+    assert pinned.pinned
     assert other.verify().is_ok
 
 

@@ -21,6 +21,8 @@ from langgraph_checkpoint_rust import (
     RetryPolicy,
     RustSqliteSaver,
 )
+from langgraph_checkpoint_rust._core import SqliteBackend
+from langgraph_checkpoint_rust._mirror import CHANGING
 from langgraph_checkpoint_rust.errors import CheckpointError, DatabaseBusyError
 from langgraph_checkpoint_rust.metrics import MirrorMetrics, prometheus_text
 
@@ -82,6 +84,7 @@ STEPS = st.lists(
         st.tuples(st.just("runs"), st.sampled_from(THREADS), st.integers(1, 6)),
         st.tuples(st.just("retention"), st.just(""), st.integers(1, 3)),
         st.tuples(st.just("notes"), st.sampled_from(THREADS), st.integers(1, 3)),
+        st.tuples(st.just("delete all"), st.just(""), st.just(0)),
     ),
     max_size=25,
 )
@@ -96,6 +99,8 @@ def carry_out(saver: RustSqliteSaver, verb: str, thread_id: str, number: int) ->
         saver.put_writes(config, [("x", number), ("y", thread_id)], f"task-{number}")
     elif verb == "delete":
         saver.delete_thread(thread_id)
+    elif verb == "delete all":
+        saver.delete_threads([*THREADS, "unknown"])
     elif verb == "copy" and thread_id != THREADS[number]:
         saver.copy_thread(thread_id, THREADS[number])
     elif verb == "prune":
@@ -134,6 +139,26 @@ def test_after_any_sequence_of_verbs_the_mirror_is_equal(
             }
             assert mirror.verify().is_ok
         assert content(memory) == content(other)
+
+
+NOT_MIRRORED = {
+    # They store nothing.
+    "apply_retention", "backup", "chunked_threads", "close", "count_rows", "count_threads", "delete_for_runs",
+    "format", "garbage", "get_delta_channel_history", "get_thread", "get_tuple", "history", "integrity", "list",
+    "list_threads", "pending_sends", "prune", "read_notes", "read_thread", "salvage", "scoped", "select", "setup",
+    "stats", "storage", "survey", "thread_ids", "verify",
+    # They change how it is stored, and what nobody sees.
+    "convert", "finish_deletions", "rebuild", "repair", "scrub", "sweep", "vacuum",
+    # Leases are those of one file; a restored file is mirrored when it is asked for.
+    "acquire_lease", "release_lease", "restore",
+}  # fmt: skip
+
+
+def test_of_each_native_verb_it_is_known_whether_it_is_mirrored() -> None:
+    native = {name for name in dir(SqliteBackend) if not name.startswith("_")}
+    assert len(native) > 40
+    assert native == CHANGING | NOT_MIRRORED
+    assert not CHANGING & NOT_MIRRORED
 
 
 def test_rows_are_the_same_byte_for_byte(

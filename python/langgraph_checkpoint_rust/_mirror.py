@@ -25,14 +25,16 @@ if TYPE_CHECKING:
     Thread = tuple[str | None, str]
     """A tenant and its thread."""
 
-RESYNC = "resync"
+COPY = "copy"
 """The verb of an entry that copies a thread as a whole."""
+DELETE = "delete"
+"""That of one that deletes a thread; whether it is overwritten is its argument."""
 
-_AS_THEY_ARE = frozenset({"archive_thread", "set_term", "set_thread", "unarchive_thread"})
+_AS_THEY_ARE = frozenset({"archive_thread", "set_term", "set_thread", "unarchive_thread", "write_notes"})
 _STORING = frozenset({"put", "put_writes", "write_thread"})
-_SLICED = frozenset({"copy_thread", "delete_thread", "remove"})
+_SLICED = frozenset({"copy_thread", "delete_threads", "remove"})
 """What came before a slice that failed is done."""
-_CHANGING = _AS_THEY_ARE | _STORING | _SLICED
+CHANGING = _AS_THEY_ARE | _STORING | _SLICED
 
 _logger = logging.getLogger("langgraph_checkpoint_rust.mirror")
 
@@ -80,12 +82,15 @@ class Mirror:
     def stored(self, request: Request, answer: Any) -> None:
         """Notes what a call changed."""
         verb, arguments = request.verb, request.arguments
-        if verb in _STORING:
+        if verb in _AS_THEY_ARE or verb in _STORING:
             # True: the thread is being deleted, and nothing was stored.
             if answer is not True:
-                self._add(request.tenant, verb, arguments, _threads_of(request))
-        elif verb in _AS_THEY_ARE or (verb == "delete_thread" and answer[0] in (None, "marked")):
-            self._add(request.tenant, verb, arguments, _threads_of(request))
+                self._add(request.tenant, verb, arguments, *_threads_of(request))
+        elif verb == "delete_threads":
+            thread_ids, overwrite = arguments
+            _, _, gone = answer
+            for thread_id in thread_ids[:gone]:
+                self._add(request.tenant, DELETE, (overwrite,), thread_id)
         elif (verb == "copy_thread" and answer == (False, None)) or (
             verb == "remove" and answer >= len(arguments[0])
         ):
@@ -98,17 +103,16 @@ class Mirror:
             and not isinstance(error, (OutcomeUnknownError, InterruptedError))
             and request.verb not in _SLICED
         )
-        if request.verb in _CHANGING and not is_certain:
+        if request.verb in CHANGING and not is_certain:
             self.resync(request.tenant, _threads_of(request))
 
     def resync(self, tenant: str | None, thread_ids: Iterable[str]) -> None:
         """Notes threads that are to be copied as a whole."""
         for thread_id in thread_ids:
-            self._add(tenant, RESYNC, (thread_id,), [thread_id])
+            self._add(tenant, COPY, (), thread_id)
 
-    def _add(self, tenant: str | None, verb: str, arguments: tuple[Any, ...], threads: Iterable[str]) -> None:
+    def _add(self, tenant: str | None, verb: str, arguments: tuple[Any, ...], thread_id: str) -> None:
         weight = _weight(arguments)
-        (thread_id,) = threads
         with self._changed:
             full = len(self._queue) >= self._policy.most_entries or (
                 bool(self._queue) and self._bytes + weight > self._policy.most_bytes
@@ -150,20 +154,20 @@ class Mirror:
         while (entry := self._next()) is not None:
             error = self._applied_to_target(entry)
             key = (entry.tenant, entry.thread_id)
+            if error is not None:
+                with self._changed:
+                    newly = key not in self._marked
+                    self._marked[key] = max(self._marked.get(key, 0), entry.number + 1)
+                # Before the entry counts as done: who flushed knows what failed.
+                self._tell(type(error).__name__, newly)
             with self._changed:
                 self._queue.popleft()
                 self._bytes -= entry.weight
-                newly = error is not None and key not in self._marked
-                if error is not None:
-                    self._errors += 1
-                    self._marked[key] = max(self._marked.get(key, 0), entry.number + 1)
-                else:
-                    self._applied += 1
-                    if self._marked.get(key, entry.number) <= entry.number:
-                        self._marked.pop(key, None)
+                self._applied += error is None
+                self._errors += error is not None
+                if error is None and self._marked.get(key, entry.number) <= entry.number:
+                    self._marked.pop(key, None)
                 self._changed.notify_all()
-            if error is not None:
-                self._tell(type(error).__name__, newly)
 
     def _next(self) -> Entry | None:
         """The entry to apply, which stays in the queue meanwhile; None at the end."""
@@ -176,7 +180,7 @@ class Mirror:
         with self._changed:
             lacks = self._marked.get((entry.tenant, entry.thread_id), self._added) <= entry.number
         try:
-            if entry.verb == RESYNC or (lacks and entry.verb != "delete_thread"):
+            if entry.verb == COPY or (lacks and entry.verb != DELETE):
                 self._target.copy(entry.tenant, entry.thread_id)
             else:
                 self._target.apply(entry)
@@ -208,7 +212,7 @@ class Mirror:
         """
         with self._changed:
             for tenant, name in threads:
-                self._enqueue(tenant, RESYNC, (name,), name, 0)
+                self._enqueue(tenant, COPY, (), name, 0)
         self.flush(None)
         left = len(set(threads).intersection(self.marked()))
         if left:
@@ -268,6 +272,8 @@ def _threads_of(request: Request) -> list[str]:
         return [request.arguments[1]]
     if request.verb == "remove":
         return sorted(first.thread_ids)
+    if request.verb == "delete_threads":
+        return list(first)
     return [first]
 
 

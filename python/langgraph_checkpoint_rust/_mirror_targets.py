@@ -12,8 +12,9 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph_checkpoint_rust import _address
 from langgraph_checkpoint_rust._core import SqliteBackend
+from langgraph_checkpoint_rust._mirror import DELETE
 from langgraph_checkpoint_rust._runner import Runner
-from langgraph_checkpoint_rust._slices import deleted, storing, transferred
+from langgraph_checkpoint_rust._slices import deleted, replicated, storing
 from langgraph_checkpoint_rust._tuples import config_of
 from langgraph_checkpoint_rust.errors import CheckpointError
 
@@ -114,34 +115,23 @@ class NativeTarget:
 
     @staticmethod
     def _applied(target: SqliteBackend, entry: Entry) -> Steps[None]:
-        verb = getattr(target, entry.verb)
         if entry.verb in {"put", "put_writes"}:
             # Without the lease, which is one of the source's.
-            yield from storing(target, verb, *entry.arguments[:-1], None)
+            yield from storing(target, getattr(target, entry.verb), *entry.arguments[:-1], None)
         elif entry.verb == "write_thread":
-            yield from storing(target, verb, *entry.arguments)
-        elif entry.verb == "delete_thread":
-            _, overwrite = entry.arguments
+            yield from storing(target, target.write_thread, *entry.arguments)
+        elif entry.verb == DELETE:
+            (overwrite,) = entry.arguments
             yield from deleted(target, entry.thread_id, overwrite=overwrite)
             if overwrite:
                 yield target.scrub()
         else:
-            yield verb(*entry.arguments)
+            yield getattr(target, entry.verb)(*entry.arguments)
 
     def _copied(self, target: SqliteBackend, tenant: str | None, thread_id: str) -> Steps[None]:
         source = yield from self._source.settled(tenant)
         yield from deleted(target, thread_id)
-        yield from transferred(source, thread_id, target, thread_id)
-        found = yield source.get_thread(thread_id)
-        if found is None:
-            return
-        *_, (title, metadata, archived, pinned) = found
-        if title is not None or metadata is not None:
-            yield target.set_thread(thread_id, title, metadata)
-        if archived:
-            yield target.archive_thread(thread_id)
-        if pinned:
-            yield target.set_term(thread_id, "pinned", 1)
+        yield from replicated(source, target, thread_id)
 
 
 class SaverTarget:
@@ -164,7 +154,7 @@ class SaverTarget:
             self._put_writes(key, task_id, task_path, [(channel, typed) for _, channel, typed in writes])
         elif entry.verb == "write_thread":
             self._store_rows(entry.thread_id, arguments[1])
-        elif entry.verb == "delete_thread":
+        elif entry.verb == DELETE:
             self._saver.delete_thread(entry.thread_id)
 
     def copy(self, tenant: str | None, thread_id: str) -> None:

@@ -37,8 +37,8 @@ class ResilienceVerbs(Saver):
     def end_fallback(self) -> int:
         """Tries the database again, brings into it what was stored in memory, and goes on there.
 
-        Checkpoints and writes of the file with the same ids are replaced. What was deleted in memory is not
-        deleted in the file. Titles, pins and times to live that were set meanwhile are not brought.
+        Checkpoints and writes of the file with the same ids are replaced, and so is what was said of threads
+        (titles, pins, times to live). What was deleted in memory is not deleted in the file.
 
         Returns:
             The threads that were brought; 0 if the saver was not degraded.

@@ -63,3 +63,15 @@ def noted(source: SqliteBackend, source_id: str, target: SqliteBackend, target_i
     notes = yield source.read_notes(source_id)
     if any(notes):
         yield target.write_notes(target_id, notes)
+
+
+def replicated(source: SqliteBackend, target: SqliteBackend, thread_id: str) -> Steps[None]:
+    """Copies a thread to the same one elsewhere, also one of which only notes are stored."""
+    report = yield from transferred(source, thread_id, target, thread_id)
+    if report.checkpoints:
+        return
+    title, metadata, *_ = yield source.read_notes(thread_id)
+    if title is not None or metadata is not None:
+        # Makes the thread, as a checkpoint does; notes alone do not.
+        yield target.set_thread(thread_id, title, metadata)
+    yield from noted(source, thread_id, target, thread_id)

@@ -19,7 +19,7 @@ from langgraph_checkpoint_rust._mirror_targets import target_of
 from langgraph_checkpoint_rust._observer import Observer
 from langgraph_checkpoint_rust._requests import Policies, Requests
 from langgraph_checkpoint_rust._runner import Runner
-from langgraph_checkpoint_rust._slices import transferred
+from langgraph_checkpoint_rust._slices import replicated
 from langgraph_checkpoint_rust.errors import SaverClosedError
 from langgraph_checkpoint_rust.events import Emitter
 from langgraph_checkpoint_rust.fallback import Fallback
@@ -268,9 +268,9 @@ class Store:
 def _moved(source: SqliteBackend, target: SqliteBackend, moved: set[str]) -> Steps[None]:
     """Copies all threads; what is there already with the same key is replaced."""
     last: str | None = None
-    while page := (yield source.thread_ids(last, False, _PAGE)):
+    while page := (yield source.thread_ids(last, True, _PAGE)):
         for last in page:
-            yield from transferred(source, last, target, last)
+            yield from replicated(source, target, last)
         moved.update(page)
 
 

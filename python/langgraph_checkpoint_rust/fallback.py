@@ -49,7 +49,7 @@ _REASONS = (
     ReadOnlyError,
     UnsupportedFilesystemError,
 )
-_REQUESTS = frozenset({"delete_thread", "put", "put_writes", "setup"})
+_REQUESTS = frozenset({"delete_threads", "put", "put_writes", "setup"})
 """What LangGraph stores, and the opening, which every verb begins with. Other verbs raise."""
 _STORING = frozenset({"put", "put_writes"})
 
