@@ -367,6 +367,18 @@ def test_an_old_file_gets_a_mirror(mirror_path: Path, make_saver: Callable[..., 
         assert copied.pinned
 
 
+def test_a_file_that_is_only_read_can_be_copied(
+    path: Path, mirror_path: Path, make_saver: Callable[..., RustSqliteSaver]
+) -> None:
+    with RustSqliteSaver(path) as old:
+        put_chain(old, 3, "a")
+        expected = content(old)
+    saver = make_saver(read_only=True, mirror=mirror_path)
+    assert saver.mirror_resync("all") == 1
+    with RustSqliteSaver(mirror_path) as mirror:
+        assert content(mirror) == expected
+
+
 def test_closing_waits_for_the_queue_but_not_for_ever(
     make_saver: Callable[..., RustSqliteSaver], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -74,18 +74,14 @@ class Source:
     def __init__(self, store: weakref.ref[Store]) -> None:
         self._store = store
 
-    def backend(self, tenant: str | None) -> SqliteBackend:
-        """Its native backend, or the one that sees a tenant's threads."""
+    def settled(self, tenant: str | None) -> Steps[SqliteBackend]:
+        """Its native backend, after all that was to be stored before: a cancelled call may be under way."""
         store = self._store()
         if store is None:
             raise CheckpointError("the saver is gone; its mirror lacks what was to be copied from it")
+        if not store.settings.read_only:
+            yield store.native.finish_deletions()
         return scoped(store.native, tenant)
-
-    def settled(self, tenant: str | None) -> Steps[SqliteBackend]:
-        """The backend, after all that was to be stored before: a cancelled call may be under way."""
-        backend = self.backend(tenant)
-        yield backend.finish_deletions()
-        return backend
 
 
 def scoped(native: SqliteBackend, tenant: str | None) -> SqliteBackend:
