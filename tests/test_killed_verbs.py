@@ -229,6 +229,7 @@ COPIER = """
 import sys
 from langgraph_checkpoint_rust import RustSqliteSaver
 with RustSqliteSaver(sys.argv[1]) as saver, RustSqliteSaver(sys.argv[2], format="auto") as other:
+    saver.setup()
     other.setup()
     print("begun", flush=True)
     saver.copy_from(other)

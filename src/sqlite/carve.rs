@@ -53,9 +53,8 @@ fn run(source: &Path, target: &Path, desk: &Desk<Carved>) -> Result<Carved> {
         manager::open_scratch(target).map_err(|error| error.at(target, Duration::ZERO))?
     };
     let mut carved = Carved::default();
-    let mut carver = Carver::new(Pages::open(source).map_err(unreadable)?, &connection)?;
-    carver.run(&mut carved, desk)?;
-    drop(carver);
+    let pages = Pages::open(source).map_err(unreadable)?;
+    Carver::new(pages, &connection)?.run(&mut carved, desk)?;
     let _pass = gate::enter();
     drop(connection);
     Ok(carved)
@@ -218,12 +217,10 @@ impl<'a> Carver<'a> {
             }
             Row::Deletion => sql::CARVED_DELETION,
         };
-        if matches!(row, Row::Deletion) {
-            values.insert(0, Value::Null);
-        } else if matches!(row, Row::Chunk | Row::Thread) {
-            values[0] = Value::Integer(rowid);
-        } else {
-            values.insert(0, Value::Integer(rowid));
+        match row {
+            Row::Checkpoint | Row::Write => values.insert(0, Value::Integer(rowid)),
+            Row::Chunk | Row::Thread => values[0] = Value::Integer(rowid),
+            Row::Deletion => {}
         }
         let mut statement = self.connection.prepare_cached(insert)?;
         Ok(statement.execute(params_from_iter(values))? as u64)

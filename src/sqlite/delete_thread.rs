@@ -171,12 +171,13 @@ fn delete_rows(
         if keys.is_empty() {
             break;
         }
+        // However slow it is, a slice deletes something.
         for key in &keys {
+            deleted.writes += delete_checkpoint(connection, key)?.writes as u64;
+            deleted.checkpoints += 1;
             if slice.is_over() {
                 return Ok(true);
             }
-            deleted.writes += delete_checkpoint(connection, key)?.writes as u64;
-            deleted.checkpoints += 1;
         }
     }
     // Writes whose checkpoint was never stored.

@@ -87,12 +87,12 @@ impl Pages {
         let mut unused = vec![1];
         let pending = u32::try_from(PENDING_BYTE / self.size + 1).unwrap_or(u32::MAX);
         unused.push(pending);
-        if self.map(2).is_some_and(|map| self.is_map(&map)) {
+        if self.read(2).is_some_and(|map| self.is_map(&map)) {
             let mut page = 2;
             while page <= self.count {
                 let at = if page == pending { page + 1 } else { page };
                 unused.push(at);
-                let map = self.map(at).unwrap_or_default();
+                let map = self.read(at).unwrap_or_default();
                 let kinds = map.chunks_exact(5).zip(at + 1..);
                 unused.extend(kinds.filter(|(entry, _)| entry[0] == FREE).map(|(_, page)| page));
                 page += self.per_map() + 1;
@@ -110,10 +110,6 @@ impl Pages {
 
     fn per_map(&self) -> u32 {
         u32::try_from(self.usable / 5).unwrap_or(u32::MAX)
-    }
-
-    fn map(&mut self, page: u32) -> Option<Vec<u8>> {
-        self.read(page)
     }
 
     /// Whether a page tells of each page behind it what it holds: a kind and a parent.
@@ -166,7 +162,7 @@ impl Wal {
         }
         let sum = Checksum(magic & 1 == 1);
         let mut state = sum.over((0, 0), &header[..24]);
-        if !sum.is(state, &header[24..32]) {
+        if !Checksum::is(state, &header[24..32]) {
             return Ok(None);
         }
         let mut wal = Self {
@@ -179,7 +175,7 @@ impl Wal {
         let mut place = 32;
         while let Some(frame) = read_at(&mut wal.file, place, 24 + size) {
             state = sum.over(sum.over(state, &frame[..8]), &frame[24..]);
-            if frame[8..16] != header[16..24] || !sum.is(state, &frame[16..24]) {
+            if frame[8..16] != header[16..24] || !Checksum::is(state, &frame[16..24]) {
                 break;
             }
             let page = number(&frame, 0, 4).unwrap_or(0);
@@ -216,7 +212,7 @@ impl Checksum {
         (first, second)
     }
 
-    fn is(&self, (first, second): (u32, u32), stored: &[u8]) -> bool {
+    fn is((first, second): (u32, u32), stored: &[u8]) -> bool {
         number(stored, 0, 4) == Some(first as usize) && number(stored, 4, 4) == Some(second as usize)
     }
 }

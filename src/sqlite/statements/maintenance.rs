@@ -100,7 +100,7 @@ pub(in crate::sqlite) const DELETE_SOME_LOST_CHUNKS: &str = "
 DELETE FROM checkpoint_chunks WHERE id IN (SELECT id FROM checkpoint_chunks
     WHERE thread_no NOT IN (SELECT thread_no FROM checkpoint_threads) LIMIT 64)";
 
-/// Rows as they were on their pages, with their row id first.
+/// Rows as they were on their pages, with their row id first where they have one.
 pub(in crate::sqlite) const CARVED_CHECKPOINT: &str = "
 INSERT OR IGNORE INTO checkpoints
     (rowid, thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata)
@@ -116,4 +116,4 @@ pub(in crate::sqlite) const CARVED_THREAD: &str = "
 INSERT OR IGNORE INTO checkpoint_threads VALUES
     (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)";
 pub(in crate::sqlite) const CARVED_DELETION: &str = "
-INSERT OR IGNORE INTO checkpoint_deletions (thread_id, thread_no, overwrite) SELECT ?2, ?3, ?4 WHERE ?1 IS NULL";
+INSERT OR IGNORE INTO checkpoint_deletions (thread_id, thread_no, overwrite) VALUES (?1, ?2, ?3)";
