@@ -117,7 +117,7 @@ impl Pair {
 
     pub(crate) fn empty(&self) {
         self.engine
-            .delete_thread(THREAD.to_owned(), false)
+            .delete_threads(vec![THREAD.to_owned()], false)
             .wait()
             .unwrap();
         self.bare
