@@ -209,6 +209,25 @@ def test_a_saver_of_this_package_is_a_mirror(
     put_chain(mirror, 1, "c")
 
 
+def test_any_other_saver_sees_tenants_by_the_stored_ids(make_saver: Callable[..., RustSqliteSaver]) -> None:
+    memory = InMemorySaver()
+    saver = make_saver(mirror=memory)
+    acme = saver.scoped("acme")
+    put_chain(acme, 3, "a")
+    acme.put_writes(config_of("a", "", id_of(3)), [("x", 1)], "task")
+    acme.prune(["a"], keep_last=2)
+    put_chain(acme, 1, "b")
+    acme.delete_thread("b")
+    put_chain(saver, 1, "a")
+    assert saver.mirror_flush(30)
+    assert figures(saver).errors == 0
+    stored = [thread.thread_id for thread in saver.list_threads(order_by="thread_id")]
+    assert len(stored) == 2
+    assert content(memory, stored) == content(saver, stored)
+    assert len(content(memory, stored)) == 3
+    assert len(memory.storage) == 2
+
+
 class Gate:
     """A saver in memory that stores nothing while it is shut."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from langgraph_checkpoint_rust import _address
-from langgraph_checkpoint_rust._core import SqliteBackend
+from langgraph_checkpoint_rust._core import SqliteBackend, stored_thread_id
 from langgraph_checkpoint_rust._mirror import DELETE
 from langgraph_checkpoint_rust._runner import Runner
 from langgraph_checkpoint_rust._slices import deleted, replicated, storing
@@ -140,36 +140,32 @@ class SaverTarget:
         self._runner = Runner()
 
     def apply(self, entry: Entry) -> None:
-        self._refuse_tenant(entry.tenant)
+        thread_id = _stored(entry.tenant, entry.thread_id)
         arguments: Any = entry.arguments
         if entry.verb == "put":
-            key, parent, typed, metadata, *_ = arguments
-            self._put(key, (parent, typed, metadata))
+            (_, *place), parent, typed, metadata, *_ = arguments
+            self._put((thread_id, *place), (parent, typed, metadata))
         elif entry.verb == "put_writes":
-            key, task_id, task_path, _, writes, *_ = arguments
-            self._put_writes(key, task_id, task_path, [(channel, typed) for _, channel, typed in writes])
+            (_, *place), task_id, task_path, _, writes, *_ = arguments
+            values = [(channel, typed) for _, channel, typed in writes]
+            self._put_writes((thread_id, *place), task_id, task_path, values)
         elif entry.verb == "write_thread":
-            self._store_rows(entry.thread_id, arguments[1])
+            self._store_rows(thread_id, arguments[1])
         elif entry.verb == DELETE:
-            self._saver.delete_thread(entry.thread_id)
+            self._saver.delete_thread(thread_id)
 
     def copy(self, tenant: str | None, thread_id: str) -> None:
-        self._refuse_tenant(tenant)
-        source = self._runner.run_part(self._source.settled(None))
-        self._saver.delete_thread(thread_id)
+        source = self._runner.run_part(self._source.settled(tenant))
+        stored = _stored(tenant, thread_id)
+        self._saver.delete_thread(stored)
         after, more = None, True
         while more:
             rows, after = self._runner.run_part(_page(source, thread_id, after))
-            self._store_rows(thread_id, rows)
+            self._store_rows(stored, rows)
             more = after is not None
 
     def close(self) -> None:
         """The saver is its owner's to close."""
-
-    @staticmethod
-    def _refuse_tenant(tenant: str | None) -> None:
-        if tenant is not None:
-            raise CheckpointError("only savers of this package know tenants; mirror to a path, or to one")
 
     def _store_rows(self, thread_id: str, rows: list[ThreadRow]) -> None:
         for checkpoint_ns, checkpoint_id, checkpoint, writes in rows:
@@ -194,6 +190,11 @@ class SaverTarget:
 
     def _loads(self, typed: TypedData) -> Any:
         return self._serde.loads_typed(typed)  # type: ignore[arg-type]
+
+
+def _stored(tenant: str | None, thread_id: str) -> str:
+    """The id of a tenant's thread for a saver that knows no tenants: the one in the source's file."""
+    return thread_id if tenant is None else stored_thread_id(tenant, thread_id)
 
 
 def _task_of(write: PlacedWrite) -> tuple[str, str]:
