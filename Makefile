@@ -6,8 +6,9 @@ PYTHON ?= python3
 VENV := .venv
 FLOOR := .venv-floor
 # Long tests of the engine and of the web page, which langgraph-checkpoint has no part in.
-ENGINE_ONLY := apply_retention backup benches compact_damage contention crash exit fork killed_verbs restore \
-	second_sqlite ui_browser ui_command ui_parts ui_security upgrade write_queue
+ENGINE_ONLY := apply_retention backup benches compact_damage contention crash exit fork killed_verbs recover \
+	recover_pages restore second_sqlite ui_browser ui_command ui_parts ui_security upgrade upgrade_stress \
+	write_queue
 BENCHES := .venv-benches
 # rustup's cargo, also where the shell has not read its profile.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
