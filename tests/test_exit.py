@@ -50,6 +50,7 @@ ENDS = {
     ),
     "daemon threads write": (
         """
+put_many(saver, "first", 1)  # a busy machine may get no further in time
 for n in range(4):
     threading.Thread(target=put_many, args=(saver, f"t{n}", 10**9), daemon=True).start()
 time.sleep(0.3)
@@ -70,6 +71,7 @@ time.sleep(0.2)
     ),
     "a daemon thread runs an event loop": (
         """
+put_many(saver, "first", 1)  # a busy machine may get no further in time
 threading.Thread(target=lambda: asyncio.run(aput_many("t", 10**9)), daemon=True).start()
 time.sleep(0.3)
 """,
@@ -95,6 +97,7 @@ raise ValueError
     ),
     "an exception beside work in flight": (
         """
+put_many(saver, "first", 1)  # a busy machine may get no further in time
 sys.excepthook = lambda *error: None
 async def main():
     tasks = [asyncio.ensure_future(aput_many(f"t{n}", 10**9)) for n in range(8)]
@@ -107,6 +110,7 @@ asyncio.run(main())
     "os._exit": ("put_many(saver, 't', 50)\nos._exit(4)", 4),
     "os._exit with work in flight": (
         """
+put_many(saver, "first", 1)  # a busy machine may get no further in time
 threading.Thread(target=put_many, args=(saver, "t", 10**9), daemon=True).start()
 time.sleep(0.2)
 os._exit(4)
