@@ -359,7 +359,10 @@ def test_upgrade_and_downgrade(path: Path, tmp_path: Path, tested_format: str) -
     assert run(tmp_path / "copy.db", "info", "--json").json["format"] == tested_format
     assert run(path, there, "--backup", tmp_path / "copy.db", "--yes").code == 7
     assert f"in the {document['to']} format already" in run(path, there).out
-    assert run(path, back, "--yes").code == 0
+    made = run(path, back, "--yes", "--json").json["backup"]
+    assert f".before-{back}-" in made
+    assert run(Path(made), "info", "--json").json["format"] == document["to"]
+    assert run(path, there, "--no-backup", "--yes", "--json").json["backup"] is None
     assert run(path, "verify").code == 0
 
 

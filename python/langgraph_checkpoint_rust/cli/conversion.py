@@ -8,7 +8,7 @@ import typer
 
 from langgraph_checkpoint_rust.cli.copies import refuse_existing
 from langgraph_checkpoint_rust.cli.opening import WAIT, writing
-from langgraph_checkpoint_rust.cli.options import AsJson, Backup, Database, Timeout, Yes
+from langgraph_checkpoint_rust.cli.options import AsJson, Backup, Database, NoBackup, Timeout, Yes
 from langgraph_checkpoint_rust.cli.output import remark_dry_run, show, show_json, size
 from langgraph_checkpoint_rust.cli.progress import progress
 
@@ -16,6 +16,7 @@ from langgraph_checkpoint_rust.cli.progress import progress
 def upgrade(
     database: Database,
     backup: Backup = None,
+    no_backup: NoBackup = False,
     no_vacuum: Annotated[
         bool, typer.Option("--no-vacuum", help="Do not write the file anew at the end; see `compact --full`.")
     ] = False,
@@ -24,18 +25,19 @@ def upgrade(
     as_json: AsJson = False,
 ) -> None:
     """Converts the file to the compact format, which langgraph-checkpoint-sqlite does not read."""
-    _convert("compact", database, backup, yes, timeout, as_json, vacuum=not no_vacuum)
+    _convert("compact", database, backup or not no_backup, yes, timeout, as_json, vacuum=not no_vacuum)
 
 
 def downgrade(
     database: Database,
     backup: Backup = None,
+    no_backup: NoBackup = False,
     yes: Yes = False,
     timeout: Timeout = WAIT,
     as_json: AsJson = False,
 ) -> None:
     """Converts the file to the format of langgraph-checkpoint-sqlite. It grows to what that takes."""
-    _convert("interop", database, backup, yes, timeout, as_json)
+    _convert("interop", database, backup or not no_backup, yes, timeout, as_json)
 
 
 def _convert(
@@ -43,23 +45,26 @@ def _convert(
 ) -> None:
     with writing(database, timeout, yes=yes) as (facts, saver):
         before = saver.format
-        if backup is not None:
+        if not isinstance(backup, bool):
             refuse_existing(backup)
         if yes:
             convert = saver.upgrade if target == "compact" else saver.downgrade
             with progress("rows") as advance:
-                convert(backup=True if backup is None else backup, progress=advance, **options)
+                backup = convert(backup=backup, progress=advance, **options).backup
     after = facts.path.stat().st_size
     if as_json:
         sizes = {"bytes_before": facts.bytes, "bytes_after": after}
-        show_json({"dry_run": not yes, "from": before, "to": target, **sizes})
+        copy = str(backup) if yes and backup else None
+        show_json({"dry_run": not yes, "from": before, "to": target, "backup": copy, **sizes})
         return
     if yes:
-        show(f"{before} to {target}: {size(facts.bytes)} before, {size(after)} now")
+        copy = f"; {backup} is as it was" if backup else ""
+        show(f"{before} to {target}: {size(facts.bytes)} before, {size(after)} now{copy}")
     elif before == target:
         show(f"{facts.path} is in the {target} format already")
     else:
-        copy = f"back it up as {backup} and " if backup else ""
+        named = "beside it" if backup is True else f"as {backup}"
+        copy = f"back it up {named} and " if backup else ""
         show(
             f"would {copy}convert {facts.path} ({size(facts.bytes)}) from the {before} to the {target} format"
         )

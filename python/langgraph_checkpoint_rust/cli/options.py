@@ -48,8 +48,13 @@ Tenant: TypeAlias = Annotated[
 ]
 Backup: TypeAlias = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Where a copy of the database goes first.", show_default=False),
+    typer.Option(
+        metavar="FILE",
+        help="Where a copy of the database goes first; beside it, with the time in its name, if not told.",
+        show_default=False,
+    ),
 ]
+NoBackup: TypeAlias = Annotated[bool, typer.Option("--no-backup", help="Make no copy first.")]
 NoRedact: TypeAlias = Annotated[bool, typer.Option("--no-redact", help="Show what looks like a secret, too.")]
 
 
