@@ -221,6 +221,10 @@ mod tests {
         assert!(!is_tree(&[]));
         assert!(!is_tree(&[13, 0, 0, 0xff, 0xff, 0, 0, 0]));
         assert!(is_tree(&[13, 0, 0, 0, 0, 0, 0, 0]));
-        assert!(cells(&[13, 0, 0, 0, 1, 0, 0, 0, 0, 4], Leaf::Table, 10).is_empty());
+        // A cell that begins with the last byte.
+        let mut page = [0; 512];
+        page[..10].copy_from_slice(&[13, 0, 0, 0, 1, 0, 0, 0, 1, 255]);
+        assert!(is_tree(&page));
+        assert!(cells(&page, Leaf::Table, 512).is_empty());
     }
 }
