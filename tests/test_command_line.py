@@ -371,6 +371,10 @@ def test_compact_and_repair(path: Path) -> None:
     assert run(path, "delete", DONE, FAILED, FORKED, "--yes").code == 0
     assert run(path, "compact", "--full", "--json").json["bytes_after"] == path.stat().st_size < before
     assert run(path, "compact").code == 0
+    tidied = run(path, "optimize", "--json").json
+    assert tidied["chunks"] == tidied["pages"] == 0
+    assert tidied["wal_emptied"]
+    assert run(path, "optimize").out == "0 chunks deleted, 0 pages given back\n"
     assert run(path, "repair").err == "dry run: nothing was changed; --yes does it\n"
     assert run(path, "repair", "--yes", "--json").json == {
         "dry_run": False, "chunks": 0, "writes": 0, "threads": 0, "unread_threads": []

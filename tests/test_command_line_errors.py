@@ -50,6 +50,7 @@ WRITING: dict[str, list[str]] = {
     "restore": [BACKUP, "--yes"],
     "repair": ["--yes"],
     "compact": [],
+    "optimize": [],
     "upgrade": ["--yes"],
     "downgrade": ["--yes"],
 }
@@ -288,7 +289,7 @@ def test_a_restore_while_the_app_runs(path: Path, tmp_path: Path) -> None:
     app_process = start_python(code, path)
     assert app_process.stdout is not None
     assert app_process.stdout.readline() == "open\n"
-    ends(path, ["restore", str(backup), "--yes"], ExitCode.BUSY, "open")
+    ends(path, ["restore", str(backup), "--yes"], ExitCode.BUSY, "in use")
     app_process.communicate(timeout=60)
 
 

@@ -54,6 +54,7 @@ _GROUPS = {
         upkeep.repair,
         upkeep.recover,
         upkeep.compact,
+        upkeep.optimize,
         conversion.upgrade,
         conversion.downgrade,
     ),

@@ -1,4 +1,4 @@
-"""`verify`, `repair`, `recover` and `compact`."""
+"""`verify`, `repair`, `recover`, `compact` and `optimize`."""
 
 from __future__ import annotations
 
@@ -148,3 +148,18 @@ def compact(
     show(f"{size(facts.bytes)} before, {size(after)} now; {counted(done['chunks'], 'chunk')} deleted")
     if done["free_pages"] and not done["can_shrink"]:
         show(f"{counted(done['free_pages'], 'page')} free that this file cannot give back; --full can")
+
+
+def optimize(database: Database, timeout: Timeout = WAIT, as_json: AsJson = False) -> None:
+    """Tidies up in idle hours: as `compact`, and empties the WAL. Deletes only what nothing refers to."""
+    with (
+        writing(database, timeout) as (_, saver),
+        progress("threads", saver.count_threads(archived=None)) as advance,
+    ):
+        report = saver.optimize(progress=advance)
+    if as_json:
+        show_json(dataclasses.asdict(report))
+        return
+    show(f"{counted(report.chunks, 'chunk')} deleted, {counted(report.pages, 'page')} given back")
+    if not report.wal_emptied:
+        show("the WAL is not empty: a reader was in the way, maybe in another process; try again later")
