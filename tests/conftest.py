@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ from langgraph_checkpoint_rust import AsyncRustSqliteSaver, RustSqliteSaver
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+# A job in the background may ignore Ctrl-C, and so would each process that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _unhurried = [HealthCheck.too_slow, HealthCheck.data_too_large]
 NEEDS_SORTED_WRITES = {
