@@ -5,10 +5,10 @@
 PYTHON ?= python3
 VENV := .venv
 FLOOR := .venv-floor
-# Long tests of the engine and of the web page, which langgraph-checkpoint has no part in.
-ENGINE_ONLY := apply_retention backup benches compact_damage contention crash exit fork killed_verbs recover \
-	recover_pages restore second_sqlite ui_browser ui_command ui_parts ui_security upgrade upgrade_stress \
-	write_queue
+# Long tests of the engine and of what is around the savers, which langgraph-checkpoint has no part in.
+ENGINE_ONLY := apply_retention backup benches command_line_docs command_line_errors compact_damage contention crash \
+	exit fallback fastapi_chat fork killed_verbs mirror otel recover recover_pages restore second_sqlite ui_browser \
+	ui_command ui_parts ui_security upgrade upgrade_stress write_queue
 BENCHES := .venv-benches
 # rustup's cargo, also where the shell has not read its profile.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
