@@ -7,6 +7,7 @@ import inspect
 import os
 import pickle
 import subprocess
+import threading
 import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
@@ -178,13 +179,16 @@ class Lock:
         self._process = start_python(_LOCK, path, begin)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "locked\n"
+        self._releasing = threading.Lock()
 
     def release(self) -> None:
-        self._process.communicate(timeout=30)
+        """Idempotent: a timer may release what is left at once."""
+        with self._releasing:
+            if self._process.poll() is None:
+                self._process.communicate(timeout=30)
 
     def __enter__(self) -> Lock:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._process.poll() is None:
-            self.release()
+        self.release()
