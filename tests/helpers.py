@@ -7,9 +7,9 @@ import inspect
 import os
 import pickle
 import subprocess
-import threading
 import sys
 import textwrap
+import threading
 from typing import TYPE_CHECKING, Any
 
 import formats
