@@ -15,6 +15,7 @@ from langgraph_checkpoint_rust.errors import MissingKeyError
 _WRITE_LIKE = re.compile(r'["\\\x00-\x1f\x7f\ud800-\udfff]')
 """What a filter key may not hold: it could end the quoted member of a JSON path, or is no text."""
 
+_THREAD_ADVICE = 'pass {"configurable": {"thread_id": ...}}'
 _MOST_INTEGER = 2**63
 _MOST_SECONDS = 10**10
 
@@ -32,19 +33,31 @@ def configurable(config: Any) -> Mapping[str, Any]:
     return part
 
 
+def key(config: Any) -> tuple[str, str, str | None]:
+    """What a config names: the thread, the namespace, and the checkpoint or None.
+
+    Numbers and UUIDs become text, as upstream converts them. The namespace is `""`, the root graph's, if none is
+    given.
+    """
+    part = configurable(config)
+    thread = part.get("thread_id")
+    if thread is None:
+        raise _missing("thread_id", _THREAD_ADVICE)
+    namespace, checkpoint = part.get("checkpoint_ns"), get_checkpoint_id(config)
+    return (
+        str(thread),
+        "" if namespace is None else str(namespace),
+        str(checkpoint) if checkpoint else None,
+    )
+
+
 def thread_id(config: Any) -> str:
-    """The thread, as text: numbers and UUIDs are converted as upstream does."""
-    return _required(config, "thread_id", 'pass {"configurable": {"thread_id": ...}}')
-
-
-def checkpoint_ns(config: Any) -> str:
-    """The namespace; `""`, the root graph's, if none is given."""
-    namespace = configurable(config).get("checkpoint_ns")
-    return "" if namespace is None else str(namespace)
+    """The thread alone, as in `key`."""
+    return _required(config, "thread_id", _THREAD_ADVICE)
 
 
 def checkpoint_id(config: Any) -> str | None:
-    """The checkpoint, if one is named."""
+    """The checkpoint alone, as in `key`."""
     configurable(config)
     found = get_checkpoint_id(config)
     return str(found) if found else None
@@ -58,8 +71,12 @@ def required_checkpoint_id(config: Any) -> str:
 def _required(config: Any, key: str, advice: str) -> str:
     value = configurable(config).get(key)
     if value is None:
-        raise MissingKeyError(f'config["configurable"] has no "{key}"; {advice}')
+        raise _missing(key, advice)
     return str(value)
+
+
+def _missing(key: str, advice: str) -> MissingKeyError:
+    return MissingKeyError(f'config["configurable"] has no "{key}"; {advice}')
 
 
 def id_of(checkpoint: Any) -> Any:

@@ -45,12 +45,22 @@ __all__ = [
     "after_fork_in_parent",
     "before_fork",
     "build_info",
+    "dumps_json",
+    "loads_json",
     "stored_thread_id",
 ]
 __version__: str
 
 def build_info() -> tuple[bool, int, list[str]]:
     """How this library was built: `(debug, SQLite version number, SQLite compile options)`."""
+
+def dumps_json(object: Any) -> bytes | None:
+    """Encode as `json.JSONEncoder(ensure_ascii=False)` does; None for anything but dicts with str keys,
+    lists, tuples, str, int, bool and None.
+    """
+
+def loads_json(data: bytes) -> dict[str, Any] | None:
+    """Decode an object as `json.loads` does; None for what holds floats, escapes or faults."""
 
 def stored_thread_id(tenant: str, thread_id: str) -> str:
     """A tenant's thread as a store that is not scoped names it."""

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import get_checkpoint_metadata
 
+from langgraph_checkpoint_rust._core import dumps_json, loads_json
+
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import CheckpointMetadata
@@ -46,13 +48,18 @@ def dumps(config: RunnableConfig, metadata: CheckpointMetadata) -> bytes:
 
 def loads(data: bytes | str | None) -> CheckpointMetadata:
     """Decodes stored metadata; none is empty."""
-    metadata: CheckpointMetadata = {} if data is None else json.loads(data)
-    return metadata
+    if data is None:
+        return {}
+    metadata: Any = loads_json(data) if isinstance(data, bytes) else None
+    return json.loads(data) if metadata is None else metadata  # type: ignore[no-any-return] # as stored
 
 
 def _encoded(metadata: Any) -> bytes:
-    # Lone surrogates are no UTF-8; upstream drops them.
-    return _ENCODER.encode(metadata).encode("utf-8", "ignore")
+    encoded = dumps_json(metadata)
+    if encoded is None:
+        # Lone surrogates are no UTF-8; upstream drops them.
+        return _ENCODER.encode(metadata).encode("utf-8", "ignore")
+    return encoded
 
 
 def _plain(value: Any, depth: int) -> Any:  # noqa: PLR0911

@@ -49,8 +49,7 @@ class ReadVerbs(Saver):
         return await self._arun(self._get_tuple(config))
 
     def _get_tuple(self, config: Any) -> Steps[CheckpointTuple | None]:
-        checkpoint_id = _config.checkpoint_id(config)
-        thread_id, checkpoint_ns = _config.thread_id(config), _config.checkpoint_ns(config)
+        thread_id, checkpoint_ns, checkpoint_id = _config.key(config)
         yield from self._open()
         row = yield self._store.backend.get_tuple(thread_id, checkpoint_ns, checkpoint_id)
         if row is None:
@@ -177,7 +176,7 @@ class ReadVerbs(Saver):
         names = list(channels)
         if not names:
             return {}
-        key = (_config.thread_id(config), _config.checkpoint_ns(config), _config.checkpoint_id(config))
+        key = _config.key(config)
         yield from self._open()
         found = yield from self._with_shapes(self._store.backend.get_delta_channel_history, *key, names)
         histories, seeds = found

@@ -80,8 +80,8 @@ class WriteVerbs(Saver):
 
     def _put(self, config: Any, checkpoint: Any, metadata: Any) -> Steps[RunnableConfig]:
         checkpoint_id = _config.id_of(checkpoint)
-        key = (_config.thread_id(config), _config.checkpoint_ns(config), str(checkpoint_id))
-        parent = _config.checkpoint_id(config)
+        thread_id, checkpoint_ns, parent = _config.key(config)
+        key = (thread_id, checkpoint_ns, str(checkpoint_id))
         typed = _serialize.dumps(self.serde, checkpoint, "the checkpoint")
         encoded = _metadata.dumps(config, metadata)
         outline = None if self._chunkable else _outline.outline(checkpoint)
@@ -135,11 +135,8 @@ class WriteVerbs(Saver):
         await self._arun(self._put_writes(config, writes, task_id, task_path))
 
     def _put_writes(self, config: Any, writes: Any, task_id: str, task_path: str) -> Steps[None]:
-        key = (
-            _config.thread_id(config),
-            _config.checkpoint_ns(config),
-            _config.required_checkpoint_id(config),
-        )
+        thread_id, checkpoint_ns, _ = _config.key(config)
+        key = (thread_id, checkpoint_ns, _config.required_checkpoint_id(config))
         encoded = [
             (WRITES_IDX_MAP.get(channel, index), channel, self._dumps_write(channel, value))
             for index, (channel, value) in enumerate(writes)

@@ -13,6 +13,7 @@ mod encode_key;
 mod encode_message;
 mod error;
 mod gc;
+mod json;
 mod payload;
 mod raw;
 mod safe;
@@ -34,6 +35,7 @@ use self::safe::SafeClasses;
 use self::upstream::Upstream;
 use self::wire::Writer;
 
+pub(crate) use self::json::{dumps_json, loads_json};
 pub(crate) use self::payload::{Part, Payload};
 pub(crate) use self::upstream::Unpack;
 

@@ -61,7 +61,7 @@ mod _core {
     }
 
     #[pymodule_export]
-    use crate::codec::{Codec, Part, Payload, Unpack};
+    use crate::codec::{Codec, Part, Payload, Unpack, dumps_json, loads_json};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
