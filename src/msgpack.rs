@@ -168,8 +168,14 @@ impl<'a> Walker<'a> {
     /// Passes over one value of any depth without recursion; its ext type, if it is an ext.
     #[expect(clippy::option_option, reason = "outer: malformed; inner: not an ext")]
     pub(crate) fn skip(&mut self) -> Option<Option<i8>> {
+        self.skip_values(1)
+    }
+
+    /// The same over so many values; the ext type of the first.
+    #[expect(clippy::option_option, reason = "outer: malformed; inner: not an ext")]
+    pub(crate) fn skip_values(&mut self, count: u64) -> Option<Option<i8>> {
         let mut extension = None;
-        let mut pending: u64 = 1;
+        let mut pending = count;
         let mut first = true;
         while pending > 0 {
             pending -= 1;
@@ -200,6 +206,14 @@ impl<'a> Walker<'a> {
         let start = self.at;
         self.skip()?;
         self.bytes.get(start..self.at)
+    }
+
+    /// The values that follow the head of an array or a map, which is passed.
+    pub(crate) fn children(&mut self) -> Option<u64> {
+        match self.head()? {
+            Head::Children(count) => Some(count),
+            _ => None,
+        }
     }
 
     /// The length of an array.

@@ -47,7 +47,7 @@ def typed(value: Any) -> Any:
 @settings(max_examples=300)
 def test_the_bytes_are_those_of_json(value: Any) -> None:
     assert dumps_json(value) in (None, reference(value))
-    assert _metadata._encoded(value) == reference(value)  # noqa: SLF001
+    assert _metadata._encoded(value) == reference(value)
 
 
 @given(st.dictionaries(texts, values), st.integers(0, 2), st.data())

@@ -36,8 +36,8 @@ def configurable(config: Any) -> Mapping[str, Any]:
 def key(config: Any) -> tuple[str, str, str | None]:
     """What a config names: the thread, the namespace, and the checkpoint or None.
 
-    Numbers and UUIDs become text, as upstream converts them. The namespace is `""`, the root graph's, if none is
-    given.
+    Numbers and UUIDs become text, as upstream converts them. The namespace is `""`, the root graph's, if
+    none is given.
     """
     part = configurable(config)
     thread = part.get("thread_id")

@@ -55,8 +55,9 @@ def build_info() -> tuple[bool, int, list[str]]:
     """How this library was built: `(debug, SQLite version number, SQLite compile options)`."""
 
 def dumps_json(object: Any) -> bytes | None:
-    """Encode as `json.JSONEncoder(ensure_ascii=False)` does; None for anything but dicts with str keys,
-    lists, tuples, str, int, bool and None.
+    """Encode as `json.JSONEncoder(ensure_ascii=False)` does; None for what is not plain.
+
+    Plain are dicts with str keys, lists, tuples, str, int of 64 bits, bool and None.
     """
 
 def loads_json(data: bytes) -> dict[str, Any] | None:

@@ -5,16 +5,18 @@
 //! previous encoding has the same bytes, its leaves are taken over without hashing: to hash everything
 //! costs as much as to encode it.
 
+mod bodies;
+
 use std::ops::Range;
 
 use super::cache::Ids;
+use self::bodies::Found;
 use super::cut::{Cutter, LEAST};
 use super::frame::compress;
 use super::recipe::{Inline, Op};
 use super::seal::{Binding, Seal, Sealer};
 use super::{Hash, leaf_hash, node_hash};
 use crate::model::{Blob, Compression};
-use crate::msgpack::Walker;
 use crate::progress::{next_nodes, next_nodes_around};
 
 /// References of a body from which on they are grouped into nodes. A node ends where a leaf's hash says
@@ -23,11 +25,6 @@ const LEAVES_WITHOUT_NODES: usize = 32;
 const NODE_ODDS: u8 = 64;
 const NODE_LEAST: usize = 16;
 const NODE_MOST: usize = 256;
-
-/// The length from which a value of the checkpoint itself is a body. `channel_versions` and `versions_seen`
-/// hold the same versions in many places, and some change with every step: compressed together they take
-/// less than the leaves that change.
-const LEAST_OF_OTHERS: usize = 16 * LEAST;
 
 /// The least that is stored as a piece of what has no cut yet, and the most pieces of it.
 const PIECE: usize = 512;
@@ -69,6 +66,8 @@ struct Body {
     range: Range<usize>,
     /// Its bytes are no msgpack.
     raw: bool,
+    /// The values that follow its head, where that is of an array or a map; else 0.
+    values: u64,
     leaves: Range<usize>,
     nodes: Range<usize>,
     /// Where the inline bytes after its last leaf begin.
@@ -114,13 +113,8 @@ impl Draft {
             nodes: Vec::new(),
         };
         let bytes = value.as_slice();
-        for (name, range, raw) in bodies(kind, tag, bytes) {
-            let old = previous.and_then(|previous| {
-                let same =
-                    |body: &&Body| body.raw == raw && previous.bytes(&body.name) == &bytes[name.clone()];
-                Some((previous, previous.bodies.iter().find(same)?))
-            });
-            draft.divide(name, range, raw, old);
+        for found in bodies::find(kind, tag, bytes, previous) {
+            draft.divide(found);
         }
         if compression == Compression::Zstd {
             for leaf in draft.leaves.iter_mut().filter(|leaf| leaf.old.is_none()) {
@@ -250,18 +244,19 @@ impl Draft {
         &self.value.as_slice()[range.clone()]
     }
 
-    fn divide(&mut self, name: Range<usize>, range: Range<usize>, raw: bool, old: Option<(&Self, &Body)>) {
+    fn divide(&mut self, found: Found<'_>) {
         let first_leaf = self.leaves.len();
-        let tail = self.cut(&range, raw, old);
+        let tail = self.cut(&found);
         if self.leaves.len() == first_leaf {
             return;
         }
         let first_node = self.nodes.len();
-        self.group(first_leaf, old);
+        self.group(first_leaf, found.old);
         self.bodies.push(Body {
-            name,
-            range,
-            raw,
+            name: found.name,
+            range: found.range,
+            raw: found.raw,
+            values: found.values,
             leaves: first_leaf..self.leaves.len(),
             nodes: first_node..self.nodes.len(),
             tail,
@@ -269,10 +264,11 @@ impl Draft {
     }
 
     /// Cuts a body into leaves; where the rest begins that stays inline.
-    fn cut(&mut self, range: &Range<usize>, raw: bool, old: Option<(&Self, &Body)>) -> usize {
+    fn cut(&mut self, found: &Found<'_>) -> usize {
         let value = self.value.clone();
+        let (range, old) = (&found.range, found.old);
         let body = &value.as_slice()[range.clone()];
-        let mut cutter = Cutter::new(body, raw);
+        let mut cutter = Cutter::new(body, found.raw);
         let mut at = 0;
         // The leaf of the previous encoding that comes next if nothing changed.
         let mut expected = old.map(|(_, body)| body.leaves.start);
@@ -280,7 +276,7 @@ impl Draft {
             if let (Some((previous, old_body)), Some(index)) = (old, expected) {
                 if let Some(leaf) = previous.leaves[index..old_body.leaves.end].first()
                     && !leaf.open
-                    && body[at..].starts_with(previous.leaf_bytes(leaf))
+                    && found.has(body, at, leaf)
                 {
                     self.take_over(previous, index, range.start + at);
                     at += leaf.range.len();
@@ -295,7 +291,7 @@ impl Draft {
                 break;
             };
             let hash = leaf_hash(&body[at..end]);
-            let found = old.and_then(|(previous, old_body)| {
+            let ahead = old.and_then(|(previous, old_body)| {
                 let from = expected.unwrap_or(old_body.leaves.start);
                 let to = old_body.leaves.end.min(from + LOOK_AHEAD);
                 let ahead = &previous.leaves[from..to];
@@ -307,29 +303,30 @@ impl Draft {
             self.leaves.push(Leaf {
                 range: range.start + at..range.start + end,
                 hash,
-                old: found,
+                old: ahead,
                 open: false,
                 element_end: range.start.saturating_add(element_end),
                 frame: None,
             });
-            expected = found.map(|index| index + 1).or(expected);
+            expected = ahead.map(|index| index + 1).or(expected);
             at = end;
         }
-        self.append(range.start + at..range.end, old, expected)
+        self.append(at, found, expected)
     }
 
     /// What comes after the last cut grows with each element that is appended: it is stored in pieces, the
     /// old ones and one of what is new, until a cut makes one leaf of them. To store it anew each time took
     /// 2.1 instead of 0.6 MB in a chat of 300 turns. Where the bytes begin that stay inline.
-    fn append(&mut self, rest: Range<usize>, old: Option<(&Self, &Body)>, expected: Option<usize>) -> usize {
+    fn append(&mut self, from: usize, found: &Found<'_>, expected: Option<usize>) -> usize {
         let value = self.value.clone();
-        let bytes = value.as_slice();
+        let (bytes, start) = (value.as_slice(), found.range.start);
+        let rest = start + from..found.range.end;
         let first = self.leaves.len();
         let mut at = rest.start;
-        if let (Some((previous, old_body)), Some(expected)) = (old, expected) {
+        if let (Some((previous, old_body)), Some(expected)) = (found.old, expected) {
             for index in expected..old_body.leaves.end {
                 let leaf = &previous.leaves[index];
-                if !leaf.open || !bytes[at..rest.end].starts_with(previous.leaf_bytes(leaf)) {
+                if !leaf.open || !found.has(&bytes[found.range.clone()], at - start, leaf) {
                     break;
                 }
                 self.take_over(previous, index, at);
@@ -421,68 +418,6 @@ impl Part {
             Self::Body(_) => false,
         }
     }
-}
-
-type Found = (Range<usize>, Range<usize>, bool);
-
-/// The name, range and rawness of what is long enough to be cut.
-fn bodies(kind: Kind, tag: &str, value: &[u8]) -> Vec<Found> {
-    if value.len() < kind.least() {
-        return Vec::new();
-    }
-    if tag != "msgpack" {
-        return vec![(0..0, 0..value.len(), true)];
-    }
-    let mut found = Vec::new();
-    let walked = match kind {
-        Kind::Checkpoint => checkpoint_bodies(value, &mut found),
-        Kind::Write => {
-            let mut walker = Walker::new(value);
-            let raw = walker.strip_head();
-            found.push((0..0, walker.position()..value.len(), raw));
-            Some(())
-        }
-    };
-    if walked.is_none() {
-        return vec![(0..0, 0..value.len(), true)];
-    }
-    found
-}
-
-fn checkpoint_bodies(value: &[u8], found: &mut Vec<Found>) -> Option<()> {
-    let mut walker = Walker::new(value);
-    for _ in 0..walker.map_length()? {
-        let key = walker.text()?;
-        if key == b"channel_values" {
-            for _ in 0..walker.map_length()? {
-                let channel = walker.text()?;
-                push_entry(&mut walker, value, channel, LEAST, found)?;
-            }
-        } else {
-            push_entry(&mut walker, value, key, LEAST_OF_OTHERS, found)?;
-        }
-    }
-    walker.is_at_end().then_some(())
-}
-
-/// Passes over a value, whose name was just passed; it is a body if it has `least` bytes.
-fn push_entry(
-    walker: &mut Walker<'_>,
-    value: &[u8],
-    name: &[u8],
-    least: usize,
-    found: &mut Vec<Found>,
-) -> Option<()> {
-    let start = walker.position();
-    walker.skip()?;
-    let end = walker.position();
-    if end - start >= least {
-        let mut head = Walker::new(&value[..end]);
-        head.seek(start);
-        let raw = head.strip_head();
-        found.push((start - name.len()..start, head.position()..end, raw));
-    }
-    Some(())
 }
 
 #[cfg(test)]
