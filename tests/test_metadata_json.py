@@ -57,7 +57,9 @@ def test_the_values_are_those_of_json(value: Any, indent: int, data: st.DataObje
     blob = bytearray(stored.encode("utf-8", "ignore"))
     for _ in range(data.draw(st.integers(0, 3))):
         place = data.draw(st.integers(0, len(blob) - 1))
-        blob[place : place + 1] = data.draw(st.sampled_from([b"", b" ", b'"', b"0", b"-", b"1e5", b"\\", b"{"]))
+        blob[place : place + 1] = data.draw(
+            st.sampled_from([b"", b" ", b'"', b"0", b"-", b"1e5", b"\\", b"{"])
+        )
         if not blob:
             return
     found = loads_json(bytes(blob))
@@ -116,5 +118,7 @@ def test_odd_text_is_left_to_python(data: bytes) -> None:
 
 
 def test_usual_text_takes_the_native_way() -> None:
-    data = b'{"source": "loop", "step": -1, "parents": {}, "list": [1, "x", null, true, false, []], "step": 2}'
+    data = (
+        b'{"source": "loop", "step": -1, "parents": {}, "list": [1, "x", null, true, false, []], "step": 2}'
+    )
     assert typed(loads_json(data)) == typed(json.loads(data))

@@ -9,8 +9,8 @@ mod bodies;
 
 use std::ops::Range;
 
-use super::cache::Ids;
 use self::bodies::Found;
+use super::cache::Ids;
 use super::cut::{Cutter, LEAST};
 use super::frame::compress;
 use super::recipe::{Inline, Op};

@@ -196,7 +196,10 @@ impl Reader<'_> {
     fn integer(&mut self) -> Option<i64> {
         let rest = self.data.get(self.position..)?;
         let sign = usize::from(rest.first() == Some(&b'-'));
-        let digits = rest[sign..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = rest[sign..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         let is_plain = matches!(digits, 1..=DIGITS) && (digits == 1 || rest[sign] != b'0');
         if !is_plain || matches!(rest.get(sign + digits), Some(b'.' | b'e' | b'E')) {
             return None;
@@ -208,7 +211,9 @@ impl Reader<'_> {
     /// The rest of a str without escapes.
     fn text<'py>(&mut self, py: Python<'py>) -> Option<Bound<'py, PyString>> {
         let rest = self.data.get(self.position..)?;
-        let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))?;
+        let length = rest
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))?;
         if rest[length] != b'"' {
             return None;
         }

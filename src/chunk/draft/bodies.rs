@@ -119,7 +119,9 @@ impl<'a> Finder<'_, 'a> {
         let added = old.zip(values).and_then(|((previous, body), values)| {
             let added = values.checked_sub(body.values)?;
             let bytes = previous.bytes(&body.range);
-            self.value[begin..].starts_with(bytes).then_some((added, bytes.len()))
+            self.value[begin..]
+                .starts_with(bytes)
+                .then_some((added, bytes.len()))
         });
         if let Some((added, same)) = added {
             walker.seek(begin + same);
