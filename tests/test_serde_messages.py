@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import copy
 import enum
+import gc
 import uuid
 import warnings
+import weakref
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -476,6 +478,21 @@ def test_truncated_message_payloads() -> None:
     for length in range(len(payload)):
         check_loads(("msgpack", ormsgpack.packb(ormsgpack.Ext(5, payload[:length]))))
     check_loads(("msgpack", ormsgpack.packb(ormsgpack.Ext(5, payload + b"\x01"))))
+
+
+def test_a_cycle_through_a_read_message_is_collected() -> None:
+    """The set of its field names is unknown to the collector; all that can be part of a cycle is known."""
+    read = RUST.loads_typed(RUST.dumps_typed(AIMessage("x", tool_calls=[CALL])))
+    assert not gc.is_tracked(read.model_fields_set)
+    for place in (read.additional_kwargs, read.response_metadata, read.tool_calls[0]["args"]):
+        place["cycle"] = read
+    read.tool_calls.append(read)
+    freed: list[int] = []
+    read.additional_kwargs["end"] = weakref.WeakSet()
+    weakref.finalize(read.additional_kwargs["end"], freed.append, 1)
+    del read, place
+    gc.collect()
+    assert freed == [1]
 
 
 def test_strings_that_repeat_are_one_object_and_are_not_interned() -> None:

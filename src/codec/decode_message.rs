@@ -65,7 +65,7 @@ impl<'py> Decoder<'_, 'py> {
 
     fn build(&self, class: &MessageClass, dict: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
         let (py, names) = (self.py, &self.codec.names);
-        let fields_set = containers::copy_set(class.field_names.bind(py))?;
+        let fields_set = containers::copy_names(class.field_names.bind(py))?;
         let message = raw::new_instance(class.class.bind(py))?;
         raw::set_plain_attribute(&message, names.dict.bind(py), dict)?;
         raw::set_plain_attribute(&message, names.fields_set.bind(py), &fields_set)?;
