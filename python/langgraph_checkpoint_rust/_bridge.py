@@ -51,9 +51,7 @@ def run(steps: Steps[T], meter: Meter | None = None) -> T:
                     time.sleep(call.seconds)
                     answer = None
                 else:
-                    answer = call.wait()
-                    if meter is not None:
-                        meter.moved(call)
+                    answer = call.wait(meter)
             except BaseException as error:  # noqa: BLE001, PERF203 - it is the verb's to handle
                 call = steps.throw(error)
             else:

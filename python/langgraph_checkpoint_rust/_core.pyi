@@ -208,8 +208,12 @@ class Call:
     def bytes_out(self) -> int:
         """Bytes of state that it found; 0 until its outcome is there."""
 
-    def wait(self) -> Any:
-        """Carries it out here, with the GIL released; the result. Signal handlers run meanwhile."""
+    def wait(self, meter: Meter | None = None) -> Any:
+        """Carries it out here, with the GIL released; the result. Signal handlers run meanwhile.
+
+        Args:
+            meter: What counts the bytes that it moves, if it succeeds.
+        """
 
     def then(self, channel: Channel, token: int) -> Cancel:
         """Lets it be carried out elsewhere; the outcome comes through the channel with this token."""

@@ -50,7 +50,8 @@ class ReadVerbs(Saver):
 
     def _get_tuple(self, config: Any) -> Steps[CheckpointTuple | None]:
         thread_id, checkpoint_ns, checkpoint_id = _config.key(config)
-        yield from self._open()
+        if not self._store.is_open:
+            yield from self._open()
         row = yield self._store.backend.get_tuple(thread_id, checkpoint_ns, checkpoint_id)
         if row is None:
             return None

@@ -61,6 +61,10 @@ class Store:
         self.settings = settings
         self.host = host
         self._refreshed: dict[tuple[str | None, str], float] = {}
+        ttl = host.ttl or {}
+        default = minutes_to_milliseconds("default_ttl", ttl.get("default_ttl"))
+        self._refreshes_to = default if ttl.get("refresh_on_read") else None
+        """The time to live that a read gives a thread, in milliseconds; None if reads give none."""
         self.emit = Emitter(host.on_event)
         self._fallback = None
         if host.fallback is not None:
@@ -84,6 +88,8 @@ class Store:
         self._unresolved: Any = None
         self._address: Address | None = None
         self._backend: SqliteBackend | None = None
+        self._direct: SqliteBackend | None = None
+        """The native backend, where nothing comes between it and the verbs."""
         if _address.is_aiosqlite(conn):
             # Only its own event loop can ask it for its file.
             self._unresolved = conn
@@ -101,6 +107,8 @@ class Store:
         self._address = address
         self._unresolved = None
         self._backend = SqliteBackend(address.path, self.settings, self.host.policy())
+        if not self._makes_requests:
+            self._direct = self._backend
         return self._backend
 
     @property
@@ -162,7 +170,7 @@ class Store:
 
         Raises: as `native`.
         """
-        return self._handed_out(self.native)
+        return self._direct or self._handed_out(self.native)
 
     def _handed_out(self, native: SqliteBackend) -> SqliteBackend:
         return cast("SqliteBackend", Requests(native, self.tenant)) if self._makes_requests else native
@@ -202,9 +210,8 @@ class Store:
 
     def to_refresh(self, thread_id: str) -> int | None:
         """The time to live to give a thread that was read; None if that was done lately."""
-        ttl = self.host.ttl or {}
-        default = minutes_to_milliseconds("default_ttl", ttl.get("default_ttl"))
-        if not ttl.get("refresh_on_read") or default is None or self.settings.read_only:
+        default = self._refreshes_to
+        if default is None or self.settings.read_only:
             return None
         now = time.monotonic()
         if now - self._refreshed.get((self.tenant, thread_id), -math.inf) < default / 1000 * _REFRESH_EVERY:
@@ -250,7 +257,7 @@ class Store:
 
     def lease(self, thread_id: str) -> str | None:
         """The token of the lease that is held on a thread."""
-        return self.leases.get((self.tenant, thread_id))
+        return self.leases.get((self.tenant, thread_id)) if self.leases else None
 
     def close(self) -> None:
         """Closes the database. Idempotent."""

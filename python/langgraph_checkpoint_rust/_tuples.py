@@ -61,7 +61,7 @@ def tuple_of(
 
 def lacks_sends(row: StoredTuple, checkpoint: Checkpoint) -> bool:
     """Whether a checkpoint's pending sends are stored as writes of its parent."""
-    if row[3] is None or not isinstance(checkpoint, Mapping):
+    if row[3] is None or not isinstance(checkpoint, (dict, Mapping)):
         return False
     version = checkpoint.get("v", VERSION_WITH_SENDS)
     return isinstance(version, int) and version < VERSION_WITH_SENDS

@@ -87,8 +87,11 @@ class WriteVerbs(Saver):
         outline = None if self._chunkable else _outline.outline(checkpoint)
         # First, so that no later write overtakes it while the file is opened.
         backend, lease = self._store.backend, self._store.lease(key[0])
-        yield from storing(backend, backend.put, key, parent, typed, encoded, outline, self._chunkable, lease)
-        yield from self._note_opening()
+        what = (key, parent, typed, encoded, outline, self._chunkable, lease)
+        if (yield backend.put(*what)):
+            yield from storing(backend, backend.put, *what)
+        if not self._store.is_open:
+            yield from self._note_opening()
         return _tuples.config_of(config["configurable"]["thread_id"], key[1], checkpoint_id)
 
     def put_writes(
@@ -144,9 +147,11 @@ class WriteVerbs(Saver):
         replace = all(channel in WRITES_IDX_MAP for _, channel, _ in encoded)
         # First, so that no later write overtakes it while the file is opened.
         backend, lease = self._store.backend, self._store.lease(key[0])
-        how = (replace, encoded, self._chunkable, lease)
-        yield from storing(backend, backend.put_writes, key, task_id, task_path, *how)
-        yield from self._note_opening()
+        what = (key, task_id, task_path, replace, encoded, self._chunkable, lease)
+        if (yield backend.put_writes(*what)):
+            yield from storing(backend, backend.put_writes, *what)
+        if not self._store.is_open:
+            yield from self._note_opening()
 
     def _dumps_write(self, channel: str, value: Any) -> Any:
         return _serialize.dumps(self.serde, value, f"the write to channel `{channel}`")

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use super::answers::object;
 use super::channel::PyChannel;
+use super::metrics::PyMeter;
 use super::notices::log_notices;
 use crate::error::{Error, Result};
 use crate::pending::{Cancel, Pending};
@@ -78,8 +79,13 @@ impl PyCall {
 
 #[pymethods]
 impl PyCall {
-    fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.take()?.wait(py)
+    #[pyo3(signature = (meter=None))]
+    fn wait(&self, py: Python<'_>, meter: Option<&PyMeter>) -> PyResult<Py<PyAny>> {
+        let answer = self.take()?.wait(py)?;
+        if let Some(meter) = meter {
+            meter.moved(self);
+        }
+        Ok(answer)
     }
 
     fn then(&self, channel: &PyChannel, token: u64) -> PyResult<PyCancel> {

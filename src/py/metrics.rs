@@ -22,7 +22,7 @@ impl PyMeter {
         Self(Meter::default())
     }
 
-    fn moved(&self, call: &PyCall) {
+    pub(super) fn moved(&self, call: &PyCall) {
         self.0.bytes_in.fetch_add(call.bytes_in, Relaxed);
         self.0.bytes_out.fetch_add(call.bytes_out.load(Relaxed), Relaxed);
     }
