@@ -1,8 +1,8 @@
 """put + put_writes, and get_tuple, of a state of so many messages of about 300 bytes.
 
-Savers take turns of ten steps each, on files that already hold another thread's and 20 of this one; then of one step, where each step finds
-the processor's caches full of another saver's work. An app uses one saver and does its own work in between:
-that is between the two. What is read back is compared with what was stored each time.
+Savers take turns of ten steps each, on files that already hold another thread's and 20 of this one; then of
+one step, where each step finds the processor's caches full of another saver's work. An app uses one saver and does
+its own work in between: that is between the two. What is read back is compared with what was stored each time.
 
     python benches/compare/savers.py [--quick] [--rounds N] [--sizes 2,20,200,1000,5000]
 """
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import argparse
 
 OTHER_STEPS = 20  # a saver's file is not empty in real life
-# Until then a WAL grows, and a sync at FULL takes twice as long as later, when it begins afresh: ours after 4,000
-# pages, upstream's after 1,000.
+# Until then a WAL grows, and a sync at FULL takes twice as long as later, when it begins afresh: ours after
+# 4,000 pages, upstream's after 1,000.
 FILLING_STEPS = 700
 BLOCK = 10
 IN_BETWEEN = "others in between"
@@ -78,7 +78,7 @@ def measure(
 
 
 def fill(saver: Any, contender: Contender, path: Path, steps: int) -> None:
-    """Stores so much that the WAL begins afresh; at NORMAL, since a disk lends only so many syncs at a time."""
+    """Stores so much that the WAL begins afresh; at NORMAL, since a disk lends few syncs at a time."""
     with contextlib.ExitStack() as stack:
         if contender.name == "RustSqliteSaver":
             # Savers of one file share its connections, and so its WAL.
