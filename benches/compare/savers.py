@@ -1,8 +1,9 @@
 """put + put_writes, and get_tuple, of a state of so many messages of about 300 bytes.
 
-Savers take turns of ten steps each, on files that already hold another thread's and 20 of this one; then of
-one step, where each step finds the processor's caches full of another saver's work. An app uses one saver and does
-its own work in between: that is between the two. What is read back is compared with what was stored each time.
+Savers take turns of ten steps each, on files that already hold another thread's and 20 of this one; then
+of one step, where each step finds the processor's caches full of another saver's work. An app uses one saver
+and does its own work in between: that is between the two. What is read back is compared with what was stored
+each time.
 
     python benches/compare/savers.py [--quick] [--rounds N] [--sizes 2,20,200,1000,5000]
 """
