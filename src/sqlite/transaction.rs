@@ -3,8 +3,9 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 
+use super::lock_guard;
 use super::statements as sql;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
@@ -68,7 +69,7 @@ impl<'a> Transaction<'a> {
     pub(super) fn commit_by(self, deadline: Instant, mut stop: impl FnMut() -> bool) -> Result<()> {
         let Some(connection) = self.0 else { return Ok(()) };
         loop {
-            match execute(connection, sql::COMMIT) {
+            match commit_once(connection) {
                 Err(error) if error.is_busy() && Instant::now() < deadline => {
                     if stop() {
                         return Err(Error::Interrupted);
@@ -105,6 +106,19 @@ pub(super) fn isolated(connection: &Connection, work: impl FnOnce() -> Result<()
         execute(connection, sql::RELEASE)?;
     }
     result
+}
+
+fn commit_once(connection: &Connection) -> Result<()> {
+    let (committed, written) = lock_guard::gathered(|| execute(connection, sql::COMMIT));
+    match committed {
+        // Not to be tried again: what is missing in the log cannot be added.
+        Err(error) if error.is_busy() && written.is_err() => Err(log_error().into()),
+        result => result,
+    }
+}
+
+fn log_error() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_WRITE), None)
 }
 
 fn execute(connection: &Connection, statement: &'static str) -> Result<()> {

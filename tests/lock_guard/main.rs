@@ -17,6 +17,7 @@ mod cost;
 mod files;
 mod fork_edges;
 mod forks;
+mod frames;
 mod harness;
 mod locks;
 mod neighbours;
@@ -33,6 +34,7 @@ fn role() {
         forks::ROLES,
         fork_edges::ROLES,
         files::ROLES,
+        frames::ROLES,
         locks::ROLES,
         cost::ROLES,
     ];

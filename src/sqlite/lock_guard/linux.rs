@@ -1,6 +1,7 @@
 //! The guard itself, for 64-bit Linux.
 
 mod fork;
+mod frames;
 mod hooks;
 mod inode;
 mod park;
@@ -15,6 +16,26 @@ pub(crate) use hooks::install;
 pub(crate) use park::release_parked;
 
 use super::Counters;
+
+/// Calls `commit` with the frames that it writes gathered; then the error that kept some from being written.
+pub(crate) fn gathered<T>(commit: impl FnOnce() -> T) -> (T, Result<(), i32>) {
+    struct Scope;
+    impl Scope {
+        fn end(self) -> Result<(), i32> {
+            std::mem::forget(self);
+            frames::end(&mut sys::write)
+        }
+    }
+    impl Drop for Scope {
+        fn drop(&mut self) {
+            let _ = frames::end(&mut sys::write);
+        }
+    }
+    frames::begin();
+    let scope = Scope;
+    let outcome = commit();
+    (outcome, scope.end())
+}
 
 pub(crate) fn counters() -> Counters {
     let (files, owned) = {

@@ -17,7 +17,7 @@ use libc::c_int;
 use super::fork;
 use super::inode::{Inode, State, lock_state};
 use super::sys::{self, Errno, FileId};
-use super::table::{Access, Table};
+use super::table::{Access, Kind, Table};
 
 /// How many descriptors are parked in this process.
 pub(super) static PARKED: AtomicUsize = AtomicUsize::new(0);
@@ -173,18 +173,14 @@ fn is_file(number: RawFd, id: FileId) -> bool {
 /// `close` of a descriptor of ours: really, or by parking it.
 pub(super) fn close(number: RawFd) -> Result<c_int, Errno> {
     let known = fork::table().lookup(number);
-    let (inode, origin, sidecar) = match known {
-        Some(descriptor) => (
-            descriptor.inode,
-            Origin::Here(descriptor.access),
-            descriptor.sidecar,
-        ),
+    let (inode, origin, kind) = match known {
+        Some(descriptor) => (descriptor.inode, Origin::Here(descriptor.access), descriptor.kind),
         // Inherited over a fork: in this process its close would still take a neighbour's locks away.
         None if fork::generation() > 0 => match sys::identify(number) {
             Ok(identity) if identity.regular => (
                 Arc::clone(&fork::table().entry(identity.id).inode),
                 Origin::Inherited,
-                false,
+                Kind::Lockable,
             ),
             _ => return sys::close(number),
         },
@@ -194,7 +190,7 @@ pub(super) fn close(number: RawFd) -> Result<c_int, Errno> {
     let mut state = lock_state(&inode);
     let mut table = fork::table();
     let last = table.remove(number);
-    if sidecar && state.private.is_none() && state.parked.is_empty() {
+    if kind != Kind::Lockable && state.private.is_none() && state.parked.is_empty() {
         if last {
             table.inodes.remove(&inode.id);
         }
@@ -232,7 +228,7 @@ pub(super) fn reuse(path: &CStr, access: Access) -> Option<RawFd> {
     if !is_file(number, identity.id) {
         return None;
     }
-    table.insert(number, identity.id, access, false);
+    table.insert(number, identity.id, access, Kind::Lockable);
     drop(table);
     state.verify_private(identity.id);
     Some(number)

@@ -96,6 +96,13 @@ pub(super) fn open(path: &CStr, flags: c_int, mode: c_int) -> c_int {
     unsafe { libc::open(path.as_ptr(), flags, mode) }
 }
 
+/// `pwrite` of some bytes; how many were written.
+pub(super) fn write(descriptor: RawFd, bytes: &[u8], offset: i64) -> Result<usize, Errno> {
+    // SAFETY: the kernel reads at most `bytes.len()` bytes from the pointer.
+    let written = unsafe { libc::pwrite(descriptor, bytes.as_ptr().cast(), bytes.len(), offset) };
+    usize::try_from(written).map_err(|_| errno())
+}
+
 /// Closes a descriptor's number; it is free afterwards whatever the result says. Allocates nothing.
 pub(super) fn close(descriptor: RawFd) -> Result<c_int, Errno> {
     // SAFETY: no memory is involved; the callers own the number.

@@ -27,13 +27,23 @@ impl Access {
     }
 }
 
+/// What a descriptor was opened as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A database, or the `-shm` file of one.
+    Lockable,
+    /// A write-ahead log: no library takes locks there, so closing it takes none away.
+    Log,
+    /// A rollback journal or a temporary file: nor there.
+    Journal,
+}
+
 /// A descriptor that our `SQLite` opened in this generation.
 #[derive(Debug, Clone)]
 pub(super) struct Descriptor {
     pub(super) inode: Arc<Inode>,
     pub(super) access: Access,
-    /// A journal or temporary file: no library takes locks there, so closing it takes none away.
-    pub(super) sidecar: bool,
+    pub(super) kind: Kind,
 }
 
 /// An inode and how many registered descriptors it has.
@@ -60,6 +70,11 @@ impl Table {
         self.descriptors.get(&descriptor).cloned()
     }
 
+    pub(super) fn is_log(&self, descriptor: RawFd) -> bool {
+        let known = self.descriptors.get(&descriptor);
+        known.is_some_and(|known| known.kind == Kind::Log)
+    }
+
     pub(super) fn entry(&mut self, id: FileId) -> &mut Entry {
         self.inodes.entry(id).or_insert_with(|| Entry {
             inode: Arc::new(Inode::new(id)),
@@ -67,7 +82,7 @@ impl Table {
         })
     }
 
-    pub(super) fn insert(&mut self, number: RawFd, id: FileId, access: Access, sidecar: bool) -> Arc<Inode> {
+    pub(super) fn insert(&mut self, number: RawFd, id: FileId, access: Access, kind: Kind) -> Arc<Inode> {
         let entry = self.entry(id);
         entry.live += 1;
         let inode = Arc::clone(&entry.inode);
@@ -76,7 +91,7 @@ impl Table {
             Descriptor {
                 inode: Arc::clone(&inode),
                 access,
-                sidecar,
+                kind,
             },
         );
         inode
@@ -99,7 +114,7 @@ impl Table {
 
 /// Registers what `SQLite` has just opened. Only regular files can be databases; a descriptor that is not
 /// registered gets no locks.
-pub(super) fn register(number: RawFd, access: Access, sidecar: bool) {
+pub(super) fn register(number: RawFd, access: Access, kind: Kind) {
     let Ok(identity) = sys::identify(number) else {
         return;
     };
@@ -114,7 +129,7 @@ pub(super) fn register(number: RawFd, access: Access, sidecar: bool) {
         if !identity.regular {
             return;
         }
-        (table.insert(number, identity.id, access, sidecar), stale)
+        (table.insert(number, identity.id, access, kind), stale)
     };
     if let Some(stale) = stale {
         lock_state(&stale).forget(number);
