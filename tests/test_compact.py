@@ -320,6 +320,56 @@ def test_a_raw_delete_of_chunks_is_noticed(path: Path, make_saver: Any) -> None:
     assert ids(list(saver.list(None))) == [id_of(1)]
 
 
+def test_what_was_stored_last_is_read_without_its_chunks(path: Path, make_saver: Any) -> None:
+    saver = make_saver()
+    put(saver, 1, items(300))
+    put(saver, 2, items(310))
+    query(path, "DELETE FROM checkpoint_chunks")
+    # This process holds the bytes, and the row's seal says that they are its content.
+    assert items_of(saver) == items(310) == items_of(saver, number=2)
+    with pytest.raises(DatabaseCorruptError):
+        items_of(saver, number=1)
+    saver.close()
+    with pytest.raises(DatabaseCorruptError):
+        items_of(make_saver())
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["metadata = '{\"step\": 8}'", "metadata = NULL", "parent_checkpoint_id = 'other'", "checkpoint = x'00'"],
+)
+def test_a_changed_row_is_not_what_was_stored_last(path: Path, make_saver: Any, change: str) -> None:
+    saver = make_saver()
+    put(saver, 1, items(300), step=7)
+    assert items_of(saver) == items(300)
+    query(path, f"UPDATE checkpoints SET {change}")
+    with pytest.raises(DatabaseCorruptError):
+        saver.get_tuple(config_of())
+
+
+OTHER_PUT = """
+import sys
+from test_compact import items, put
+from langgraph_checkpoint_rust import RustSqliteSaver
+with RustSqliteSaver(sys.argv[1]) as saver:
+    put(saver, int(sys.argv[2]), items(int(sys.argv[3])))
+"""
+
+
+def test_what_another_process_stored_is_read_in_place_of_what_was_stored_last(
+    path: Path, make_saver: Any
+) -> None:
+    saver = make_saver()
+    put(saver, 1, items(300))
+    run_python(OTHER_PUT, path, 2, 320)
+    assert items_of(saver) == items(320)
+    assert items_of(saver, number=1) == items(300)
+    run_python(OTHER_PUT, path, 1, 310)
+    assert items_of(saver, number=1) == items(310)
+    query(path, "DELETE FROM checkpoints")
+    assert saver.get_tuple(config_of()) is None
+
+
 def test_a_late_put_after_a_delete_is_whole(path: Path, make_saver: Any) -> None:
     saver, other = make_saver(), make_saver()
     stored = put(saver, 1, items(300))

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hashlink::LruCache;
 
 use super::draft::Draft;
+use super::seal::Seal;
 use crate::model::CacheStats;
 
-/// A draft with the ids of its chunks, as they were committed.
+/// A draft with the ids of its chunks and its seal, as they were committed.
 pub(crate) struct Known {
     pub(crate) draft: Arc<Draft>,
     pub(crate) ids: Ids,
+    pub(crate) seal: Seal,
 }
 
 /// The chunks of a draft. They hold while the thread has the same number and revision: a number is never
@@ -57,13 +59,18 @@ impl Cache {
         }
     }
 
+    /// What the next value may resemble: counted as a hit or a miss.
     pub(crate) fn get(&self, thread_id: &str, checkpoint_ns: &str) -> Option<Arc<Known>> {
-        let key = (thread_id.to_owned(), checkpoint_ns.to_owned());
+        let known = self.peek(thread_id, checkpoint_ns);
         let mut entries = self.lock();
-        let known = entries.by_key.get(&key).cloned();
         entries.hits += u64::from(known.is_some());
         entries.misses += u64::from(known.is_none());
         known
+    }
+
+    pub(crate) fn peek(&self, thread_id: &str, checkpoint_ns: &str) -> Option<Arc<Known>> {
+        let key = (thread_id.to_owned(), checkpoint_ns.to_owned());
+        self.lock().by_key.get(&key).cloned()
     }
 
     pub(crate) fn stats(&self) -> CacheStats {

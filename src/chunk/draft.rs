@@ -128,6 +128,10 @@ impl Draft {
         &self.tag
     }
 
+    pub(crate) fn value(&self) -> &Blob {
+        &self.value
+    }
+
     /// Length of the value in bytes.
     pub(crate) fn length(&self) -> usize {
         self.value.as_slice().len()

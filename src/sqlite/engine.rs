@@ -407,7 +407,7 @@ where
                 let result = job(&ReadTransaction {
                     connection,
                     statements,
-                    chunks: Chunks::new(connection),
+                    chunks: Chunks::remembering(connection, &shared.chunks),
                     hidden: hidden_threads(connection, shared.format())?,
                 })?;
                 faults::trip(Fault::PanicInRead);

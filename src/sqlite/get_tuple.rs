@@ -46,7 +46,7 @@ pub(super) fn get_tuple(
         parent: parent_checkpoint_id.as_deref(),
         metadata: row::optional_bytes(row, 4)?,
     };
-    let value = transaction.chunks.value(row, 2, &binding)?;
+    let value = transaction.chunks.latest_value(row, 2, &binding)?;
     let metadata = row::payload(row, 4, &key)?;
     let mut by_checkpoint = connection.prepare_cached(transaction.statements.by_checkpoint)?;
     let writes = row::writes(

@@ -8,7 +8,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use super::chunks;
 use super::threads::Noting;
 use super::transaction::WriteTransaction;
-use crate::chunk::{self, Binding, Draft, Ids, Kind, Known, Recipe, Seal};
+use crate::chunk::{self, Binding, Draft, Kind, Known, Recipe, Seal};
 use crate::error::{Error, Result};
 use crate::model::{Compression, Format, Payload, TypedValue};
 use crate::progress;
@@ -30,7 +30,7 @@ pub(super) struct Columns<'a> {
     pub(super) tag: Option<&'a str>,
     pub(super) data: Data<'a>,
     /// The draft and its chunks, if there are any.
-    pub(super) chunks: Option<(Arc<Draft>, Ids)>,
+    pub(super) known: Option<Known>,
 }
 
 /// The bytes of a row.
@@ -124,7 +124,7 @@ impl Prepared {
         Ok(Columns {
             tag: self.value.tag.as_deref(),
             data: Data::Whole(&self.value.payload),
-            chunks: None,
+            known: None,
         })
     }
 
@@ -152,7 +152,11 @@ impl Prepared {
         Ok(Columns {
             tag: Some(chunk::TAG),
             data,
-            chunks: ids.map(|ids| (Arc::clone(draft), ids)),
+            known: ids.map(|ids| Known {
+                draft: Arc::clone(draft),
+                ids,
+                seal,
+            }),
         })
     }
 }

@@ -146,7 +146,7 @@ impl Put {
                 .prepare_cached(sql::INSERT_RUN)?
                 .execute(params![metadata, key.thread_id])?;
         }
-        Ok(columns.chunks.map(|(draft, ids)| Known { draft, ids }))
+        Ok(columns.known)
     }
 }
 
