@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFrozenSet, PyList, PyString, PyType};
 
 use super::shapes::{CLASSES, ClassShape, Shape};
+use super::slots::Slot;
 use super::wire::Writer;
 
 /// The extension code of pydantic models.
@@ -33,6 +34,9 @@ pub(super) struct MessageClass {
     /// A `__dict__` with all keys in order. Copies have room and order already.
     pub(super) template: Py<PyDict>,
     pub(super) field_names: Py<PyFrozenSet>,
+    pub(super) fields_set: Slot,
+    pub(super) extra: Slot,
+    pub(super) private: Slot,
 }
 
 /// All admitted classes, the most frequent first.
@@ -107,6 +111,9 @@ impl MessageClass {
             keeps_extra: shape.keeps_extra,
             field_names: PyFrozenSet::new(py, template.keys())?.unbind(),
             template: template.unbind(),
+            fields_set: Slot::of(class, "__pydantic_fields_set__")?,
+            extra: Slot::of(class, "__pydantic_extra__")?,
+            private: Slot::of(class, "__pydantic_private__")?,
         })
     }
 }

@@ -9,6 +9,7 @@ use super::cursor::{Cursor, Head};
 use super::decode::Decoder;
 use super::raw;
 use super::shapes::{INVALID_TOOL_CALL, PLAIN_DEPTH, Shape, TOOL_CALL, USAGE, USAGE_DETAILS};
+use super::slots;
 use super::strings::Text;
 
 /// What the conditions that span several fields need to know.
@@ -64,18 +65,18 @@ impl<'py> Decoder<'_, 'py> {
     }
 
     fn build(&self, class: &MessageClass, dict: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
-        let (py, names) = (self.py, &self.codec.names);
+        let py = self.py;
         let fields_set = containers::copy_names(class.field_names.bind(py))?;
         let message = raw::new_instance(class.class.bind(py))?;
-        raw::set_plain_attribute(&message, names.dict.bind(py), dict)?;
-        raw::set_plain_attribute(&message, names.fields_set.bind(py), &fields_set)?;
+        slots::set_instance_dict(&message, dict)?;
+        class.fields_set.set(&message, &fields_set)?;
         let none = py.None().into_bound(py);
         if class.keeps_extra {
-            raw::set_plain_attribute(&message, names.extra.bind(py), &PyDict::new(py))?;
+            class.extra.set(&message, &PyDict::new(py))?;
         } else {
-            raw::set_plain_attribute(&message, names.extra.bind(py), &none)?;
+            class.extra.set(&message, &none)?;
         }
-        raw::set_plain_attribute(&message, names.private.bind(py), &none)?;
+        class.private.set(&message, &none)?;
         Ok(message)
     }
 

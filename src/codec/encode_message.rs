@@ -39,7 +39,7 @@ impl<'py> Encoder<'_, 'py> {
     }
 
     fn fields(&mut self, object: Borrowed<'_, 'py, PyAny>, class: &MessageClass) -> bool {
-        fits!(self.has_no_extra(object));
+        fits!(has_no_extra(object, class));
         let Some(dict) = raw::instance_dict(object) else {
             return false;
         };
@@ -62,17 +62,6 @@ impl<'py> Encoder<'_, 'py> {
             }
             self.out.raw(&class.tail);
             true
-        })
-    }
-
-    fn has_no_extra(&self, object: Borrowed<'_, 'py, PyAny>) -> bool {
-        raw::plain_attribute(object, self.codec.names.extra.bind(self.py)).is_some_and(|extra| {
-            let extra = extra.as_borrowed();
-            match raw::kind(extra) {
-                Kind::None => true,
-                Kind::Dict => containers::dict_length(extra) == 0,
-                _ => false,
-            }
         })
     }
 
@@ -290,6 +279,17 @@ impl<'py> Encoder<'_, 'py> {
             true
         })
     }
+}
+
+fn has_no_extra(object: Borrowed<'_, '_, PyAny>, class: &MessageClass) -> bool {
+    class.extra.get(object).is_some_and(|extra| {
+        let extra = extra.as_borrowed();
+        match raw::kind(extra) {
+            Kind::None => true,
+            Kind::Dict => containers::dict_length(extra) == 0,
+            _ => false,
+        }
+    })
 }
 
 /// Whether a key that is another object than the field's interned name is equal to it.

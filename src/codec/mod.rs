@@ -18,6 +18,7 @@ mod payload;
 mod raw;
 mod safe;
 mod shapes;
+mod slots;
 mod strings;
 mod upstream;
 mod wire;
@@ -50,10 +51,6 @@ thread_local! {
 /// Attribute names that the fast paths read and set.
 #[derive(Debug)]
 struct Names {
-    dict: Py<PyString>,
-    fields_set: Py<PyString>,
-    extra: Py<PyString>,
-    private: Py<PyString>,
     tool_calls: Py<PyString>,
 }
 

@@ -1,5 +1,5 @@
 //! The few calls into `CPython` that `pyo3`'s safe interface does not offer, or offers at a cost that the
-//! codec's benchmark shows. All `unsafe` of the codec is here and at the three places that read borrowed items.
+//! codec's benchmark shows. Those on containers are in `containers`, those on slots in `slots`.
 
 #![allow(unsafe_code, reason = "the C API; every block states why it is sound")]
 
@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString, PyType};
+use pyo3::types::{PyBytes, PyType};
 
 /// What an object is to the encoder. Exact types first, as `ormsgpack` asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,37 +167,6 @@ pub(super) fn instance_dict<'py>(object: Borrowed<'_, 'py, PyAny>) -> Option<Bou
         }
         Some(Bound::from_owned_ptr(object.py(), dict))
     }
-}
-
-/// An attribute by the plain object protocol, past any `__getattribute__` and `__getattr__`.
-#[inline]
-pub(super) fn plain_attribute<'py>(
-    object: Borrowed<'_, 'py, PyAny>,
-    name: &Bound<'py, PyString>,
-) -> Option<Bound<'py, PyAny>> {
-    // SAFETY: a new reference, or NULL with an exception, which is cleared.
-    unsafe {
-        let value = ffi::PyObject_GenericGetAttr(object.as_ptr(), name.as_ptr());
-        if value.is_null() {
-            ffi::PyErr_Clear();
-            return None;
-        }
-        Some(Bound::from_owned_ptr(object.py(), value))
-    }
-}
-
-/// Sets an attribute by the plain object protocol, past any `__setattr__`.
-#[inline]
-pub(super) fn set_plain_attribute<'py>(
-    object: &Bound<'py, PyAny>,
-    name: &Bound<'py, PyString>,
-    value: &Bound<'py, PyAny>,
-) -> PyResult<()> {
-    // SAFETY: three live references; non-zero means that an exception is set.
-    if unsafe { ffi::PyObject_GenericSetAttr(object.as_ptr(), name.as_ptr(), value.as_ptr()) } == 0 {
-        return Ok(());
-    }
-    Err(PyErr::fetch(object.py()))
 }
 
 /// An instance whose constructor has not run: `object.__new__(class)`.

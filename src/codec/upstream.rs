@@ -92,10 +92,6 @@ impl Codec {
     ) -> PyResult<Self> {
         let name = |name| PyString::intern(py, name).unbind();
         let names = Names {
-            dict: name("__dict__"),
-            fields_set: name("__pydantic_fields_set__"),
-            extra: name("__pydantic_extra__"),
-            private: name("__pydantic_private__"),
             tool_calls: name("tool_calls"),
         };
         let classes = Classes::new(classes)?;
