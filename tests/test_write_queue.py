@@ -193,7 +193,7 @@ def test_each_of_the_concurrent_aputs_has_its_own_deadline_and_none_is_stored_la
             async def waited(number: int) -> float:
                 await asyncio.sleep(number * 0.05)
                 since = time.monotonic()
-                with pytest.raises(DatabaseBusyError, match=r"process \d+"):
+                with pytest.raises(DatabaseBusyError):
                     await saver.aput(config_of(number), checkpoint_of(1), {}, {})
                 return time.monotonic() - since
 
