@@ -206,6 +206,16 @@ def test_a_paused_alist_does_not_either(path: Path) -> None:
     asyncio.run(main())
 
 
+def test_where_commits_sync_the_wal_begins_afresh_at_each_checkpoint(path: Path) -> None:
+    pages = 200
+    with RustSqliteSaver(path, synchronous="FULL", wal_autocheckpoint=pages) as saver:
+        grow(saver, 1000)
+        figures = saver.stats()["wal"]
+    assert figures["checkpoints"] > 4
+    # At NORMAL it is let grow to four times that.
+    assert figures["bytes"] < 4 * pages * 4096
+
+
 READER = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)

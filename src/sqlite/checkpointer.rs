@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::gate;
-use super::settings::Settings;
+use super::settings::{Settings, Synchronous};
 use super::statements as sql;
 use super::sync::{lock, wait, wait_for};
 use crate::error::Result;
@@ -17,8 +17,10 @@ use crate::model::WalStats;
 /// Runs a closure while the writer of this process waits.
 pub(super) type Pause = Box<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
 
-/// A WAL of so many times `wal_autocheckpoint` is long.
+/// A WAL of so many times `wal_autocheckpoint` is long: the rest is moved while the writer waits, which takes two
+/// syncs. Where each commit syncs that is little, and a sync takes twice as long while the file grows.
 const LONG: i64 = 4;
+const LONG_WHERE_COMMITS_SYNC: i64 = 1;
 
 /// Bytes of a page of the WAL, to tell when it is worth a look at the file.
 const PAGE: u64 = 4096;
@@ -31,6 +33,8 @@ pub(super) struct Checkpointer {
     path: PathBuf,
     limit: u64,
     threshold: u32,
+    /// In pages.
+    long: i64,
     /// Keeps the writer of this process off while the closure runs.
     pause: OnceLock<Pause>,
     connect: Box<dyn Fn() -> Result<Connection> + Send + Sync>,
@@ -61,6 +65,11 @@ impl Checkpointer {
             path: path.to_path_buf(),
             limit: settings.journal_size_limit,
             threshold: settings.wal_autocheckpoint,
+            long: i64::from(settings.wal_autocheckpoint)
+                * match settings.synchronous {
+                    Synchronous::Normal => LONG,
+                    Synchronous::Full | Synchronous::Extra => LONG_WHERE_COMMITS_SYNC,
+                },
             pause: OnceLock::new(),
             connect,
             connection: Mutex::new(None),
@@ -170,7 +179,7 @@ impl Checkpointer {
         connection.busy_timeout(Duration::ZERO)?;
         let mut finished = self.run(connection, sql::CHECKPOINT_PASSIVE)?;
         let pages = lock(&self.state).stats.pages;
-        if pages > i64::from(self.threshold) * LONG
+        if pages >= self.long
             && let Some(pause) = self.pause.get()
         {
             // Under steady load each checkpoint finds the WAL longer than when it began, and it never
