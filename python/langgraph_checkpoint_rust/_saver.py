@@ -322,6 +322,7 @@ class Saver(BaseCheckpointSaver[str]):
         return await self._store.runner.arun_part(steps)
 
     def _open(self) -> Steps[None]:
+        # The verbs of each step look at `is_open` before they make these steps.
         if not self._store.is_open:
             report = yield self._store.backend.setup()
             self._store.opened(*report)

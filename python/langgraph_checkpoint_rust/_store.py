@@ -88,8 +88,6 @@ class Store:
         self._unresolved: Any = None
         self._address: Address | None = None
         self._backend: SqliteBackend | None = None
-        self._direct: SqliteBackend | None = None
-        """The native backend, where nothing comes between it and the verbs."""
         if _address.is_aiosqlite(conn):
             # Only its own event loop can ask it for its file.
             self._unresolved = conn
@@ -107,8 +105,6 @@ class Store:
         self._address = address
         self._unresolved = None
         self._backend = SqliteBackend(address.path, self.settings, self.host.policy())
-        if not self._makes_requests:
-            self._direct = self._backend
         return self._backend
 
     @property
@@ -170,7 +166,9 @@ class Store:
 
         Raises: as `native`.
         """
-        return self._direct or self._handed_out(self.native)
+        if self._backend is not None and not self._makes_requests:
+            return self._backend
+        return self._handed_out(self.native)
 
     def _handed_out(self, native: SqliteBackend) -> SqliteBackend:
         return cast("SqliteBackend", Requests(native, self.tenant)) if self._makes_requests else native

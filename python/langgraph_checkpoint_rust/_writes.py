@@ -87,9 +87,7 @@ class WriteVerbs(Saver):
         outline = None if self._chunkable else _outline.outline(checkpoint)
         # First, so that no later write overtakes it while the file is opened.
         backend, lease = self._store.backend, self._store.lease(key[0])
-        what = (key, parent, typed, encoded, outline, self._chunkable, lease)
-        if (yield backend.put(*what)):
-            yield from storing(backend, backend.put, *what)
+        yield from storing(backend, backend.put, key, parent, typed, encoded, outline, self._chunkable, lease)
         if not self._store.is_open:
             yield from self._note_opening()
         return _tuples.config_of(config["configurable"]["thread_id"], key[1], checkpoint_id)
@@ -147,9 +145,8 @@ class WriteVerbs(Saver):
         replace = all(channel in WRITES_IDX_MAP for _, channel, _ in encoded)
         # First, so that no later write overtakes it while the file is opened.
         backend, lease = self._store.backend, self._store.lease(key[0])
-        what = (key, task_id, task_path, replace, encoded, self._chunkable, lease)
-        if (yield backend.put_writes(*what)):
-            yield from storing(backend, backend.put_writes, *what)
+        how = (replace, encoded, self._chunkable, lease)
+        yield from storing(backend, backend.put_writes, key, task_id, task_path, *how)
         if not self._store.is_open:
             yield from self._note_opening()
 

@@ -60,7 +60,8 @@ class RustSerializer(JsonPlusSerializer):
         bound = binding()
         if bound is None:
             return super().dumps_typed(obj)
-        if obj is None:  # as upstream, one call deeper: half of the writes of a graph
+        if obj is None:
+            # As upstream's own code, which is not called for it: half of the writes of a graph are None.
             return "null", b""
         try:
             typed = bound.codec.dumps_typed(obj)

@@ -61,16 +61,15 @@ impl Cache {
 
     /// What the next value may resemble: counted as a hit or a miss.
     pub(crate) fn get(&self, thread_id: &str, checkpoint_ns: &str) -> Option<Arc<Known>> {
-        let known = self.peek(thread_id, checkpoint_ns);
         let mut entries = self.lock();
+        let known = entries.find(thread_id, checkpoint_ns);
         entries.hits += u64::from(known.is_some());
         entries.misses += u64::from(known.is_none());
         known
     }
 
     pub(crate) fn peek(&self, thread_id: &str, checkpoint_ns: &str) -> Option<Arc<Known>> {
-        let key = (thread_id.to_owned(), checkpoint_ns.to_owned());
-        self.lock().by_key.get(&key).cloned()
+        self.lock().find(thread_id, checkpoint_ns)
     }
 
     pub(crate) fn stats(&self) -> CacheStats {
@@ -109,6 +108,13 @@ impl Cache {
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn find(&mut self, thread_id: &str, checkpoint_ns: &str) -> Option<Arc<Known>> {
+        let key = (thread_id.to_owned(), checkpoint_ns.to_owned());
+        self.by_key.get(&key).cloned()
     }
 }
 

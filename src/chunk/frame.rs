@@ -29,7 +29,7 @@ pub(crate) fn decompress(frame: &[u8], length: usize) -> Option<Vec<u8>> {
 struct Pool<T>(Mutex<Vec<T>>);
 
 impl<T> Pool<T> {
-    /// A context takes some 100 KB.
+    /// Each keeps its working memory.
     const MOST: usize = 8;
 
     const fn new() -> Self {

@@ -114,7 +114,7 @@ impl<'py> Decoder<'_, 'py> {
             (Shape::Kwargs, Head::Map(length)) => {
                 let dict = self.plain_dict(length, PLAIN_DEPTH)?;
                 seen.kwargs_hold_tool_calls =
-                    length > 0 && dict.contains(self.codec.names.tool_calls.bind(self.py)).ok()?;
+                    length > 0 && dict.contains(self.codec.tool_calls.bind(self.py)).ok()?;
                 dict.into_any()
             }
             (Shape::Literal(literal), Head::Str(start, end)) => self.one_of(&[literal], start, end)?,

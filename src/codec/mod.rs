@@ -48,12 +48,6 @@ thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Attribute names that the fast paths read and set.
-#[derive(Debug)]
-struct Names {
-    tool_calls: Py<PyString>,
-}
-
 /// Encoder and decoder, bound to upstream's functions and to the classes that were found fit.
 #[pyclass(frozen, module = "langgraph_checkpoint_rust._core")]
 #[derive(Debug)]
@@ -61,7 +55,8 @@ pub(crate) struct Codec {
     upstream: Upstream,
     classes: Classes,
     safe: SafeClasses,
-    names: Names,
+    /// The key of `additional_kwargs` from which tool calls are parsed.
+    tool_calls: Py<PyString>,
     pause_gc: bool,
 }
 

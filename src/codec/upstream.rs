@@ -6,9 +6,9 @@ use pyo3::types::{
     PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference,
 };
 
+use super::Codec;
 use super::classes::Classes;
 use super::safe::SafeClasses;
-use super::{Codec, Names};
 
 /// Upstream's functions, and where they were found.
 #[derive(Debug)]
@@ -90,10 +90,6 @@ impl Codec {
         watched: Vec<(Py<PyDict>, Py<PyString>, Py<PyAny>)>,
         pause_gc: bool,
     ) -> PyResult<Self> {
-        let name = |name| PyString::intern(py, name).unbind();
-        let names = Names {
-            tool_calls: name("tool_calls"),
-        };
         let classes = Classes::new(classes)?;
         let upstream = Upstream {
             default,
@@ -107,7 +103,7 @@ impl Codec {
             upstream,
             classes,
             safe,
-            names,
+            tool_calls: PyString::intern(py, "tool_calls").unbind(),
             pause_gc,
         })
     }

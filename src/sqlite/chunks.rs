@@ -103,25 +103,27 @@ impl<'a> Chunks<'a> {
         binding: &Binding<'_>,
     ) -> Result<TypedValue> {
         let key = binding.key();
-        if let Some(cache) = self.cache
-            && let Some(bytes) = stored_recipe(row, column)?
-            && let Some(known) = cache.peek(&key.thread_id, &key.checkpoint_ns)
-            && known.seal == decode(bytes, key)?.seal
-            && known.seal == known.draft.seal(binding)
-        {
-            return Ok(TypedValue {
+        let Some(bytes) = stored_recipe(row, column)? else {
+            return row::typed_value(row, column, key);
+        };
+        let recipe = decode(bytes, key)?;
+        let known = self
+            .cache
+            .and_then(|cache| cache.peek(&key.thread_id, &key.checkpoint_ns));
+        match known.filter(|known| known.seal == recipe.seal && known.seal == known.draft.seal(binding)) {
+            Some(known) => Ok(TypedValue {
                 tag: Some(known.draft.tag().to_owned()),
                 payload: Payload::Bytes(known.draft.value().clone()),
-            });
+            }),
+            None => self.assemble(&recipe, binding),
         }
-        self.value(row, column, binding)
     }
 
     /// The value whose tag and data are in `column` and the one after it.
     pub(super) fn value(&self, row: &Row<'_>, column: usize, binding: &Binding<'_>) -> Result<TypedValue> {
         match stored_recipe(row, column)? {
             None => row::typed_value(row, column, binding.key()),
-            Some(bytes) => self.assemble(bytes, binding),
+            Some(bytes) => self.assemble(&decode(bytes, binding.key())?, binding),
         }
     }
 
@@ -144,7 +146,7 @@ impl<'a> Chunks<'a> {
         {
             return Ok(Some(shape));
         }
-        let value = self.assemble(bytes, binding)?;
+        let value = self.assemble(&recipe, binding)?;
         Ok(shapes.shape_of(value.tag.as_deref(), value.payload.as_slice()))
     }
 
@@ -244,15 +246,14 @@ impl<'a> Chunks<'a> {
         }
     }
 
-    fn assemble(&self, bytes: &[u8], binding: &Binding<'_>) -> Result<TypedValue> {
+    fn assemble(&self, recipe: &Recipe<'_>, binding: &Binding<'_>) -> Result<TypedValue> {
         let key = binding.key();
-        let recipe = decode(bytes, key)?;
         let inline = recipe.inline.bytes().map_err(|_| unreadable(key))?;
         let mut rest = &*inline;
         let mut sealer = Sealer::new(&recipe.tag);
         let mut value = Vec::with_capacity(recipe.length.min(MOST_RESERVED));
         for op in recipe.all_ops().iter() {
-            self.append(op, &recipe, &mut rest, &mut value, Some(&mut sealer))
+            self.append(op, recipe, &mut rest, &mut value, Some(&mut sealer))
                 .map_err(|failed| match failed {
                     Failed::Damaged(detail) => row::damaged(key, &detail),
                     Failed::Other(error) => error,
@@ -262,7 +263,7 @@ impl<'a> Chunks<'a> {
             return Err(row::damaged(key, "a stored value does not match its checksum"));
         }
         Ok(TypedValue {
-            tag: Some(recipe.tag.into_owned()),
+            tag: Some(recipe.tag.as_ref().to_owned()),
             payload: Payload::Bytes(Blob::new(value)),
         })
     }
