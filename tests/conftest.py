@@ -62,6 +62,7 @@ RUN_ONCE = {
     "test_foreign_sqlite.py",
     "test_golden_compact.py",
     "test_inspection.py",
+    "test_metadata_json.py",
     "test_metrics.py",
     "test_mirror.py",
     "test_otel.py",
