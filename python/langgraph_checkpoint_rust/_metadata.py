@@ -50,8 +50,9 @@ def loads(data: bytes | str | None) -> CheckpointMetadata:
     """Decodes stored metadata; none is empty."""
     if data is None:
         return {}
-    metadata: Any = loads_json(data) if isinstance(data, bytes) else None
-    return json.loads(data) if metadata is None else metadata  # type: ignore[no-any-return] # as stored
+    plain: Any = loads_json(data) if isinstance(data, bytes) else None
+    metadata: CheckpointMetadata = json.loads(data) if plain is None else plain
+    return metadata
 
 
 def _encoded(metadata: Any) -> bytes:

@@ -70,7 +70,7 @@ impl<'a> Finder<'_, 'a> {
 
     fn entry(&self, name: Range<usize>, range: Range<usize>, raw: bool) -> Found<'a> {
         Found {
-            old: self.old(&name).filter(|(_, body)| body.raw == raw),
+            old: self.old(&name, raw),
             name,
             range,
             raw,
@@ -79,10 +79,10 @@ impl<'a> Finder<'_, 'a> {
         }
     }
 
-    fn old(&self, name: &Range<usize>) -> Option<(&'a Draft, &'a Body)> {
+    fn old(&self, name: &Range<usize>, raw: bool) -> Option<(&'a Draft, &'a Body)> {
         let (previous, name) = (self.previous?, &self.value[name.clone()]);
-        let mut bodies = previous.bodies.iter();
-        Some((previous, bodies.find(|body| previous.bytes(&body.name) == name)?))
+        let same = |body: &&Body| body.raw == raw && previous.bytes(&body.name) == name;
+        Some((previous, previous.bodies.iter().find(same)?))
     }
 
     fn checkpoint(&self) -> Option<Vec<Found<'a>>> {
@@ -115,8 +115,9 @@ impl<'a> Finder<'_, 'a> {
         let values = head.children();
         // Equal bytes are equal values: what is left are those that were added. The bytes are compared anyway, and
         // a walk over them is 5 of the 85 µs that a put of 1,000 messages takes in the engine.
-        let old = self.old(&name).filter(|(_, body)| !raw && body.values > 0);
-        let added = old.zip(values).and_then(|((previous, body), values)| {
+        let old = self.old(&name, raw);
+        let countable = old.filter(|(_, body)| body.values > 0);
+        let added = countable.zip(values).and_then(|((previous, body), values)| {
             let added = values.checked_sub(body.values)?;
             let bytes = previous.bytes(&body.range);
             self.value[begin..]
@@ -131,9 +132,12 @@ impl<'a> Finder<'_, 'a> {
         }
         let end = walker.position();
         Some((end - start >= least).then(|| Found {
+            name,
+            range: begin..end,
+            raw,
             values: values.unwrap_or(0),
+            old,
             same: added.map_or(0, |(_, same)| same),
-            ..self.entry(name, begin..end, raw)
         }))
     }
 }
